@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The traits that both backends implement.
+
+use std::sync::Arc;
+
+use s390_extint::{ExternalInterrupt, Psw};
+
+use crate::{LocalInterrupt, ResetKind, RunState, VcpuExit, VcpuState};
+
+/// What a backend can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The backend refused a call.
+    #[error("cannot {action}")]
+    Backend {
+        /// What was asked, as a verb phrase: "create virtual CPU 0".
+        action: String,
+        /// Why it was refused.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The CPU must be stopped for this order.
+    #[error("the CPU is not in the right state for this order")]
+    IncorrectState,
+    /// An argument is outside what the architecture allows.
+    #[error("invalid {0}")]
+    Invalid(&'static str),
+}
+
+/// The result of asking a backend.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A virtual machine: memory that is already attached, and floating interruptions.
+pub trait Vm: Send + Sync {
+    /// Adds the CPU with this address; it is stopped, in the state after a clear reset.
+    fn create_vcpu(&self, address: u16) -> Result<Box<dyn Vcpu>>;
+
+    /// Makes an external interruption pending for whichever CPU is enabled for it first:
+    /// service signal (0x2401) and virtio (0x2603). Callable from any thread.
+    fn inject(&self, interrupt: ExternalInterrupt) -> Result<()>;
+
+    /// Drops every pending floating interruption, as a subsystem reset does.
+    fn clear_interrupts(&self) -> Result<()>;
+}
+
+/// A virtual CPU, owned by the thread that runs it.
+pub trait Vcpu: Send {
+    /// CPU address, as SIGP and STAP see it.
+    fn address(&self) -> u16;
+
+    /// Runs the guest until the host is needed. An enabled wait and the stopped state sleep
+    /// inside; [`VcpuHandle::kick`] ends them early.
+    fn run(&mut self) -> Result<VcpuExit>;
+
+    /// The PSW; after an instruction intercept it points past the instruction.
+    fn psw(&self) -> Psw;
+
+    /// Replaces the PSW.
+    fn set_psw(&mut self, psw: Psw);
+
+    /// Sets the condition code in the PSW.
+    fn set_cc(&mut self, cc: u8) {
+        let mut psw = self.psw();
+        psw.set_cc(cc);
+        self.set_psw(psw);
+    }
+
+    /// General register `n` (0 to 15).
+    fn gpr(&self, n: u8) -> u64;
+
+    /// Replaces general register `n` (0 to 15).
+    fn set_gpr(&mut self, n: u8, value: u64);
+
+    /// The prefix register.
+    fn prefix(&self) -> u32;
+
+    /// All of the CPU's state.
+    fn state(&self) -> Result<VcpuState>;
+
+    /// Replaces all of the CPU's state.
+    fn set_state(&mut self, state: &VcpuState) -> Result<()>;
+
+    /// A program interruption for the intercepted instruction: the old PSW is the present one
+    /// (past the instruction), the length code that of the instruction.
+    fn inject_program(&mut self, code: u16) -> Result<()>;
+
+    /// Resets this CPU. It keeps its run state; use the handle to start or stop it.
+    fn reset(&mut self, kind: ResetKind) -> Result<()>;
+
+    /// Stores the CPU's status at absolute address `addr` in the layout of SIGP
+    /// store-status-at-address (a 512-byte area whose first byte corresponds to 0x1200).
+    fn store_status(&mut self, addr: u64) -> Result<()>;
+
+    /// A handle for other threads.
+    fn handle(&self) -> Arc<dyn VcpuHandle>;
+}
+
+/// What other threads may do to a CPU.
+pub trait VcpuHandle: Send + Sync {
+    /// CPU address.
+    fn address(&self) -> u16;
+
+    /// Makes a local interruption pending.
+    fn inject(&self, interrupt: LocalInterrupt) -> Result<()>;
+
+    /// Whether the CPU is stopped.
+    fn run_state(&self) -> RunState;
+
+    /// Starts or stops the CPU without an interruption (SIGP start, machine reset).
+    fn set_run_state(&self, state: RunState) -> Result<()>;
+
+    /// Whether an external call is pending (SIGP sense).
+    fn external_call_pending(&self) -> bool;
+
+    /// Makes [`Vcpu::run`] return [`VcpuExit::Interrupted`] soon, also out of a wait.
+    fn kick(&self);
+}
