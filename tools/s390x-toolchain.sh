@@ -1,0 +1,191 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#
+# Sets up what builds and tests for s390x need on a Debian machine: the cross
+# compiler, QEMU, Rust's standard library for both s390x targets, and a recent
+# qemu-user as instruction oracle. It uses apt and cargo only, changes nothing
+# that is already in place, and may be run as often as you like. Then
+# `cargo test --target s390x-unknown-linux-gnu` works: see .cargo/config.toml.
+#
+# Environment:
+#   S390X_TC          cache directory (default: s390x-tc in $XDG_CACHE_HOME or ~/.cache)
+#   S390X_RUST_SRC    the `library` tree of exactly this rustc: a directory, a
+#                     tar file or Debian's rust-src package (default: from Debian)
+#   S390X_SKIP_APT=1  install no packages (no root needed)
+set -euo pipefail
+
+cache=${S390X_TC:-${XDG_CACHE_HOME:-$HOME/.cache}/s390x-tc}
+linux=s390x-unknown-linux-gnu
+bare=s390x-unknown-none-softfloat
+
+say() { echo "s390x-toolchain: $*"; }
+die() { echo "s390x-toolchain: error: $*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null; }
+on_s390x() { [ "$(uname -m)" = s390x ]; }
+
+# --- Debian packages ---------------------------------------------------------
+
+install_packages() {
+    local need=() pair
+    for pair in cc:gcc s390x-linux-gnu-gcc:gcc-s390x-linux-gnu xz:xz-utils \
+        python3:python3-minimal ip:iproute2 ping:iputils-ping mke2fs:e2fsprogs \
+        cpio:cpio unshare:util-linux git:git; do
+        have "${pair%%:*}" || need+=("${pair##*:}")
+    done
+    # Debian 13 split and renamed QEMU's packages.
+    have qemu-system-s390x || need+=("qemu-system-s390x|qemu-system-misc")
+    if ! on_s390x; then
+        [ -e /usr/s390x-linux-gnu/lib/libc.so ] || need+=(libc6-dev-s390x-cross)
+        have qemu-s390x-static || have qemu-s390x || need+=("qemu-user-static|qemu-user")
+    fi
+    [ ${#need[@]} -gt 0 ] || return 0
+
+    if [ -n "${S390X_SKIP_APT:-}" ]; then
+        die "missing packages: ${need[*]}"
+    fi
+    [ "$(id -u)" = 0 ] || die "run as root once, or install: ${need[*]}"
+    say "installing ${need[*]}"
+    apt-get update -qq
+    local i
+    for i in "${!need[@]}"; do
+        need[i]=$(available "${need[i]}")
+    done
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+        "${need[@]}" >/dev/null
+}
+
+# Prints the first of "a|b" that apt can install.
+available() {
+    local name
+    for name in ${1//|/ }; do
+        if apt-cache policy "$name" | grep -q 'Candidate: [0-9]'; then
+            echo "$name"
+            return
+        fi
+    done
+    die "no package $1 in the sources of apt"
+}
+
+# download SUITES PACKAGE [VERSION-PREFIX]: fetches a package of another suite
+# from the mirror that apt is configured with, checked against the archive's
+# signature, and prints the file's name. The system's apt state stays untouched.
+download() {
+    local suites=$1 package=$2 prefix=${3:-} suite version apt mirror keyring
+    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
+        sed 's#/$##' | grep -m1 '/debian$') || die "apt has no Debian mirror configured"
+    keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+    for suite in $suites; do
+        mkdir -p "$cache/apt/$suite/partial" "$cache/apt/cache/archives/partial"
+        echo "deb [signed-by=$keyring] $mirror $suite main" >"$cache/apt/$suite.list"
+        apt=(-o "Dir::State::Lists=$cache/apt/$suite" -o "Dir::Cache=$cache/apt/cache"
+            -o "Dir::Etc::SourceList=$cache/apt/$suite.list" -o Dir::Etc::SourceParts=-
+            -o Acquire::Languages=none -o "APT::Sandbox::User=$(id -un)")
+        apt-get "${apt[@]}" -qq update >&2 || continue
+        version=$(apt-cache "${apt[@]}" madison "$package" |
+            awk -F'|' -v p="$prefix" '{ gsub(/ /, "", $2) } index($2, p) == 1 { print $2; exit }')
+        [ -n "$version" ] || continue
+        say "downloading $package $version from $suite" >&2
+        (cd "$cache/apt" && rm -f "$package"_*.deb &&
+            apt-get "${apt[@]}" -qq download "$package=$version" >&2) || continue
+        echo "$cache/apt/$package"_*.deb
+        return
+    done
+    return 1
+}
+
+# --- Rust's standard library -------------------------------------------------
+
+rustc_version=$(rustc --version | cut -d' ' -f2)
+# Identifies the compiler build: rlibs fit exactly one.
+rustc_id=$(rustc -vV | sha256sum | cut -c1-16)
+sysroot=$(rustc --print sysroot)
+
+# Is the standard library for target $1 there, and made for this compiler?
+std_ready() {
+    local dir=$sysroot/lib/rustlib/$1
+    compgen -G "$dir/lib/libcore-*.rlib" >/dev/null || return 1
+    # One that rustup put there has no mark and is always right.
+    [ ! -e "$dir/.s390x-tc" ] || [ "$(cat "$dir/.s390x-tc")" = "$rustc_id" ]
+}
+
+# Unpacks the library sources of this rustc into $library.
+fetch_library() {
+    [ ! -f "$library/Cargo.lock" ] || return 0
+    local from=${S390X_RUST_SRC:-} new=$library.new
+    if [ -z "$from" ]; then
+        from=$(download "trixie-backports sid forky trixie" rust-src "$rustc_version+") ||
+            die "Debian has no rust-src $rustc_version (any more): use a rustc with" \
+                "\`rustup target add $linux $bare\`, or set S390X_RUST_SRC"
+    fi
+    rm -rf "$new"
+    mkdir -p "$new"
+    case $from in
+    *.deb) dpkg-deb --fsys-tarfile "$from" |
+        tar x -C "$new" --strip-components=5 --wildcards './usr/src/rustc-*/library' ;;
+    *.tar*) tar xf "$from" -C "$new" --strip-components=1 ;;
+    *) cp -a "$from/." "$new" ;;
+    esac
+    # Debian's vendored crates have no checksums: cargo takes the locked ones itself.
+    rm -rf "$new/vendor" "$cache"/apt/rust-src_*.deb
+    [ -f "$new/Cargo.lock" ] || die "$from holds no library tree"
+    rm -rf "$library"
+    mv "$new" "$library"
+}
+
+# build_std TARGET CARGO-ARGUMENTS...: builds it as a release of Rust would have
+# it and installs it where rustup would have put it. Afterwards stable cargo works.
+build_std() {
+    local target=$1 dir=$sysroot/lib/rustlib/$1
+    shift
+    if std_ready "$target"; then
+        return
+    fi
+    [ -w "$sysroot/lib/rustlib" ] || die "cannot write to $sysroot"
+    library=$cache/src-$rustc_version/library
+    mkdir -p "${library%/*}"
+    fetch_library
+    say "building the standard library for $target"
+    local out=$cache/build-$rustc_id
+    (cd "$library" && env -u CARGO_ENCODED_RUSTFLAGS -u RUSTC_WRAPPER \
+        RUSTC_BOOTSTRAP=1 __CARGO_DEFAULT_LIB_METADATA=s390xtc \
+        RUSTFLAGS="-Zforce-unstable-if-unmarked -Zunstable-options" \
+        CARGO_TARGET_S390X_UNKNOWN_LINUX_GNU_LINKER=s390x-linux-gnu-gcc \
+        CARGO_TARGET_DIR="$out" \
+        cargo build -q --locked --profile dist --target "$target" "$@" </dev/null)
+    rm -rf "$dir.new"
+    mkdir -p "$dir.new/lib"
+    find "$out/$target/dist/deps" -maxdepth 1 \( -name '*.rlib' -o -name 'libstd-*.so' \) \
+        ! -name 'libsysroot-*' -exec cp {} "$dir.new/lib/" \;
+    echo "$rustc_id" >"$dir.new/.s390x-tc"
+    rm -rf "$dir"
+    mv "$dir.new" "$dir"
+    rm -rf "$out"
+}
+
+# --- The instruction oracle --------------------------------------------------
+
+# qemu-user 10: older ones are wrong in CVB, CVD, D, RXSBG, MDEB and in
+# specification exceptions. It is statically linked and stays in the cache.
+fetch_oracle() {
+    local qemu=$cache/bin/qemu-s390x-10 deb
+    if [ ! -x "$qemu" ]; then
+        deb=$(download "bookworm-backports trixie sid" qemu-user 1:10.) ||
+            deb=$(download "sid" qemu-user) || die "no qemu-user 10 in Debian's suites"
+        mkdir -p "$cache/bin"
+        dpkg-deb --fsys-tarfile "$deb" | tar xO ./usr/bin/qemu-s390x >"$qemu.new"
+        rm -f "$deb"
+        chmod +x "$qemu.new"
+        mv "$qemu.new" "$qemu"
+    fi
+}
+
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9
+install_packages
+build_std $bare -p alloc --features compiler-builtins-mem
+if ! on_s390x; then
+    build_std $linux -p sysroot --features "panic-unwind backtrace"
+    fetch_oracle
+fi
+say "ready"
