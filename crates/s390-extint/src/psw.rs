@@ -68,4 +68,81 @@ impl Psw {
     pub const fn is_problem_state(&self) -> bool {
         self.mask & Self::PROBLEM != 0
     }
+
+    /// The PSW as it stands in storage, big-endian.
+    pub const fn to_bytes(&self) -> [u8; 16] {
+        ((self.mask as u128) << 64 | self.addr as u128).to_be_bytes()
+    }
+
+    /// The PSW from its form in storage.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        let psw = u128::from_be_bytes(bytes);
+        Psw {
+            mask: (psw >> 64) as u64,
+            addr: psw as u64,
+        }
+    }
+}
+
+impl core::fmt::Display for Psw {
+    /// Mask and address in hexadecimal, as dumps show them.
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{:016x} {:016x}", self.mask, self.addr)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn condition_code_is_bits_18_and_19() {
+        let mut psw = Psw {
+            mask: u64::MAX,
+            addr: 0,
+        };
+        for cc in 0..4 {
+            psw.set_cc(cc);
+            assert_eq!(psw.cc(), cc);
+            assert_eq!(psw.mask | Psw::CC, u64::MAX);
+            assert_eq!(psw.mask >> 44 & 3, u64::from(cc));
+        }
+        psw.set_cc(0xfd);
+        assert_eq!(psw.cc(), 1);
+    }
+
+    #[test]
+    fn a_wait_is_disabled_only_with_all_three_masks_closed() {
+        let wait = |mask| Psw { mask, addr: 0 }.is_disabled_wait();
+        assert!(wait(Psw::WAIT));
+        assert!(wait(Psw::WAIT | Psw::PER | Psw::DAT | Psw::PROBLEM));
+        assert!(!wait(0));
+        for open in [Psw::IO, Psw::EXTERNAL, Psw::MACHINE_CHECK] {
+            assert!(!wait(Psw::WAIT | open));
+        }
+    }
+
+    #[test]
+    fn masks_stand_where_the_architecture_puts_them() {
+        assert_eq!(Psw::ipl(0x10000).mask, 0x0000_0001_8000_0000);
+        assert_eq!(Psw::WAIT, 1 << (63 - 14));
+        assert_eq!(Psw::PROBLEM, 1 << (63 - 15));
+        assert_eq!(Psw::EXTERNAL, 1 << (63 - 7));
+        assert_eq!(Psw::MACHINE_CHECK, 1 << (63 - 13));
+    }
+
+    #[test]
+    fn goes_to_storage_and_back() {
+        let psw = Psw {
+            mask: 0x0102_0304_0506_0708,
+            addr: 0x1112_1314_1516_1718,
+        };
+        assert_eq!(psw.to_bytes()[..3], [1, 2, 3]);
+        assert_eq!(psw.to_bytes()[15], 0x18);
+        assert_eq!(Psw::from_bytes(psw.to_bytes()), psw);
+        assert_eq!(psw.to_string(), "0102030405060708 1112131415161718");
+    }
 }
