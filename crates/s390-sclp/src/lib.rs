@@ -1,2 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Service calls of s390: SCP information, event masks and the consoles.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod command;
+mod config;
+mod console;
+mod ebcdic;
+mod event;
+mod info;
+mod sccb;
+mod sclp;
+
+pub use command::{Command, Response};
+pub use config::{Config, Consoles, Error, INCREMENT_UNIT, MAX_CPUS};
+pub use console::{Console, ConsoleSink, INPUT_CAPACITY};
+pub use event::EventMask;
+pub use sclp::{
+    Completion, ProgramInterruption, PushedInput, Sclp, SclpState, EVENT_PENDING, SERVICE_SIGNAL,
+};
