@@ -5,7 +5,7 @@
 //! aligned: all access is by bytes. The host keeps its own copy of the layout
 //! ([`DeviceLayout`]) and never takes a type, a count, a length or a ring address back from the
 //! page, because the guest can write there.
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "vm-memory", doc = include_str!("../README.md"))]
 #![no_std]
 #![forbid(unsafe_code)]
 
