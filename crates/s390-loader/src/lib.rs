@@ -1,2 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! IPL of a Linux image on s390: kernel, initrd, parameter area, command line.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod elf;
+mod error;
+mod foreign;
+mod image;
+mod initrd;
+mod kernel;
+mod kernel_loader;
+mod parameter_area;
+mod raw;
+
+pub use error::Error;
+pub use image::{Boot, Image, MAX_FILE_SIZE};
+pub use kernel::{Kernel, Segment, ENTRY};
+pub use kernel_loader::S390Image;
+pub use parameter_area::{
+    COMMAND_LINE, DEFAULT_COMMAND_LINE_SIZE, INITRD_SIZE, INITRD_START, MAX_COMMAND_LINE_SIZE,
+    PARAMETER_AREA,
+};
