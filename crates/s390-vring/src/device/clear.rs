@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Clearing a contiguous ring, which a legacy driver leaves to the host: it trusts that a queue it finds
+//! starts with zeros, and goes on counting from whatever indices it finds.
+
+use vm_memory::{Bytes, GuestAddress, GuestMemory};
+
+use super::Error;
+use crate::geometry::RING_FLAGS_OFFSET;
+use crate::Layout;
+
+/// Zeroes flags, indices and events of both rings, for a reset of the device.
+///
+/// Descriptors and available heads stay: a driver that unbinds walks them after the reset to get its
+/// buffers back.
+///
+/// # Errors
+///
+/// [`Error::RingOutsideMemory`].
+pub fn clear_indices<M: GuestMemory>(
+    mem: &M,
+    base: GuestAddress,
+    layout: &Layout,
+) -> Result<(), Error> {
+    for (offset, len) in [
+        (layout.avail_ring() + RING_FLAGS_OFFSET, 4),
+        (layout.used_event(), 2),
+        (layout.used_ring() + RING_FLAGS_OFFSET, 4),
+        (layout.avail_event(), 2),
+    ] {
+        zero(mem, base, layout, offset, len)?;
+    }
+    Ok(())
+}
+
+/// Zeroes the whole ring, for a reset of the machine or before a driver sets its queues up.
+///
+/// # Errors
+///
+/// [`Error::RingOutsideMemory`].
+pub fn clear_ring<M: GuestMemory>(
+    mem: &M,
+    base: GuestAddress,
+    layout: &Layout,
+) -> Result<(), Error> {
+    const STEP: usize = 4096;
+    for offset in (0..layout.bytes()).step_by(STEP) {
+        zero(mem, base, layout, offset, STEP.min(layout.bytes() - offset))?;
+    }
+    Ok(())
+}
+
+fn zero<M: GuestMemory>(
+    mem: &M,
+    base: GuestAddress,
+    layout: &Layout,
+    offset: usize,
+    len: usize,
+) -> Result<(), Error> {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    base.0
+        .checked_add(offset as u64)
+        .and_then(|addr| mem.write_slice(&ZEROS[..len], GuestAddress(addr)).ok())
+        .ok_or(Error::RingOutsideMemory {
+            addr: base.0,
+            len: layout.bytes(),
+        })
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The device side: everything here faces memory that a hostile guest writes while we look.
+
+mod chain;
+mod clear;
+mod error;
+mod queue;
+mod ring;
+mod rw;
+mod state;
+mod traits;
+#[cfg(feature = "virtio-queue")]
+mod upstream;
+mod walk;
+
+pub use chain::{DescriptorChain, Segment};
+pub use clear::{clear_indices, clear_ring};
+pub use error::Error;
+pub use queue::{AvailIter, Queue};
+pub use rw::{Reader, Writer};
+pub use state::QueueState;
+pub use traits::DeviceQueue;
+pub use walk::MAX_INDIRECT_CHAIN;

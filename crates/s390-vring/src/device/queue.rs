@@ -1,0 +1,567 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The split queue's device side as a small state machine: configured, then active, then reset.
+
+use core::marker::PhantomData;
+use core::sync::atomic::{fence, Ordering};
+
+use vm_memory::bitmap::BS;
+use vm_memory::{GuestAddress, GuestMemory};
+
+use super::ring::{Areas, AvailRing, DescTable};
+use super::walk::walk;
+use super::{DescriptorChain, DeviceQueue, Error, QueueState};
+use crate::geometry::{is_valid_size, AVAIL_RING_ALIGN, DESC_TABLE_ALIGN, USED_RING_ALIGN};
+use crate::{
+    need_event, ByteOrder, Layout, RingFeatures, VIRTQ_AVAIL_F_NO_INTERRUPT, VIRTQ_USED_F_NO_NOTIFY,
+};
+
+/// The device side of a split virtqueue whose ring has byte order `E`.
+///
+/// The transport sets size, addresses and features and then calls [`activate`](Queue::activate), from
+/// where on they are frozen until [`reset`](Queue::reset). The method names are those of
+/// `virtio_queue::Queue`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Queue<E> {
+    max_size: u16,
+    ready: bool,
+    areas: Areas,
+    features: RingFeatures,
+    next_avail: u16,
+    next_used: u16,
+    num_added: u32,
+    _order: PhantomData<E>,
+}
+
+impl<E: ByteOrder> Queue<E> {
+    /// A queue of `max_size` entries, which the driver may make smaller, at address 0, without features.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidSize`] unless `max_size` is a power of two up to 32768.
+    pub fn new(max_size: u16) -> Result<Self, Error> {
+        if !is_valid_size(max_size) {
+            return Err(Error::InvalidSize(max_size));
+        }
+        Ok(Queue {
+            max_size,
+            ready: false,
+            areas: Areas {
+                size: max_size,
+                desc_table: GuestAddress(0),
+                avail_ring: GuestAddress(0),
+                used_ring: GuestAddress(0),
+            },
+            features: RingFeatures::default(),
+            next_avail: 0,
+            next_used: 0,
+            num_added: 0,
+            _order: PhantomData,
+        })
+    }
+
+    /// Sets the number of entries.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`], [`Error::InvalidSize`] or [`Error::SizeAboveMax`].
+    pub fn try_set_size(&mut self, size: u16) -> Result<(), Error> {
+        self.check_not_in_use()?;
+        if !is_valid_size(size) {
+            return Err(Error::InvalidSize(size));
+        }
+        if size > self.max_size {
+            return Err(Error::SizeAboveMax {
+                size,
+                max_size: self.max_size,
+            });
+        }
+        self.areas.size = size;
+        Ok(())
+    }
+
+    /// Sets the address of the descriptor table, a multiple of 16.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`] or [`Error::Misaligned`].
+    pub fn try_set_desc_table_address(&mut self, addr: GuestAddress) -> Result<(), Error> {
+        self.check_not_in_use()?;
+        self.areas.desc_table = aligned(addr, DESC_TABLE_ALIGN)?;
+        Ok(())
+    }
+
+    /// Sets the address of the available ring, a multiple of 2.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`] or [`Error::Misaligned`].
+    pub fn try_set_avail_ring_address(&mut self, addr: GuestAddress) -> Result<(), Error> {
+        self.check_not_in_use()?;
+        self.areas.avail_ring = aligned(addr, AVAIL_RING_ALIGN)?;
+        Ok(())
+    }
+
+    /// Sets the address of the used ring, a multiple of 4.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`] or [`Error::Misaligned`].
+    pub fn try_set_used_ring_address(&mut self, addr: GuestAddress) -> Result<(), Error> {
+        self.check_not_in_use()?;
+        self.areas.used_ring = aligned(addr, USED_RING_ALIGN)?;
+        Ok(())
+    }
+
+    /// Sets size and all addresses: a queue of the given layout at `base`, a multiple of 16.
+    ///
+    /// # Errors
+    ///
+    /// Those of the single setters, and [`Error::RingOutsideMemory`] where an address would overflow.
+    /// Nothing is set then.
+    pub fn set_layout(&mut self, base: GuestAddress, layout: &Layout) -> Result<(), Error> {
+        let mut queue = self.clone();
+        let at = |offset: usize| {
+            let end = base.0.checked_add(layout.bytes() as u64);
+            end.map(|_| GuestAddress(base.0 + offset as u64))
+                .ok_or(Error::RingOutsideMemory {
+                    addr: base.0,
+                    len: layout.bytes(),
+                })
+        };
+        queue.try_set_size(layout.size())?;
+        queue.try_set_desc_table_address(at(layout.desc_table())?)?;
+        queue.try_set_avail_ring_address(at(layout.avail_ring())?)?;
+        queue.try_set_used_ring_address(at(layout.used_ring())?)?;
+        *self = queue;
+        Ok(())
+    }
+
+    /// Sets the negotiated features of the ring.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InUse`].
+    pub fn set_features(&mut self, features: RingFeatures) -> Result<(), Error> {
+        self.check_not_in_use()?;
+        self.features = features;
+        Ok(())
+    }
+
+    /// Takes the queue into use: size, addresses and features are frozen until [`reset`](Queue::reset).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::RingOutsideMemory`] unless each part lies in one piece of guest memory, [`Error::InUse`].
+    pub fn activate<M: GuestMemory>(&mut self, mem: &M) -> Result<(), Error> {
+        self.check_not_in_use()?;
+        self.areas.desc_table::<E, M>(mem)?;
+        self.areas.avail_ring::<E, M>(mem)?.idx(Ordering::Relaxed)?;
+        self.areas.used_ring::<E, M>(mem)?.idx(Ordering::Relaxed)?;
+        self.ready = true;
+        Ok(())
+    }
+
+    /// Takes the queue out of use and forgets all that was set, as after [`new`](Queue::new).
+    pub fn reset(&mut self) {
+        if let Ok(queue) = Queue::new(self.max_size) {
+            *self = queue;
+        }
+    }
+
+    /// The largest size the device offers.
+    pub fn max_size(&self) -> u16 {
+        self.max_size
+    }
+
+    /// Entries of the queue.
+    pub fn size(&self) -> u16 {
+        self.areas.size
+    }
+
+    /// Whether the queue is in use.
+    pub fn ready(&self) -> bool {
+        self.ready
+    }
+
+    /// Guest-physical address of the descriptor table.
+    pub fn desc_table(&self) -> u64 {
+        self.areas.desc_table.0
+    }
+
+    /// Guest-physical address of the available ring.
+    pub fn avail_ring(&self) -> u64 {
+        self.areas.avail_ring.0
+    }
+
+    /// Guest-physical address of the used ring.
+    pub fn used_ring(&self) -> u64 {
+        self.areas.used_ring.0
+    }
+
+    /// The negotiated features of the ring.
+    pub fn features(&self) -> RingFeatures {
+        self.features
+    }
+
+    /// Index (modulo 2^16) of the next entry of the available ring to look at.
+    pub fn next_avail(&self) -> u16 {
+        self.next_avail
+    }
+
+    /// Sets the index of the next entry of the available ring to look at.
+    pub fn set_next_avail(&mut self, next_avail: u16) {
+        self.next_avail = next_avail;
+    }
+
+    /// Index (modulo 2^16) of the next entry of the used ring to write.
+    pub fn next_used(&self) -> u16 {
+        self.next_used
+    }
+
+    /// Sets the index of the next entry of the used ring to write.
+    pub fn set_next_used(&mut self, next_used: u16) {
+        self.next_used = next_used;
+    }
+
+    /// The driver's index into the available ring, as it is in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`] or [`Error::RingOutsideMemory`].
+    pub fn avail_idx<M: GuestMemory>(&self, mem: &M, order: Ordering) -> Result<u16, Error> {
+        self.avail(mem)?.idx(order)
+    }
+
+    /// The device's index into the used ring, as it is in memory.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`] or [`Error::RingOutsideMemory`].
+    pub fn used_idx<M: GuestMemory>(&self, mem: &M, order: Ordering) -> Result<u16, Error> {
+        self.check_ready()?;
+        self.areas.used_ring::<E, M>(mem)?.idx(order)
+    }
+
+    /// The queue's state as plain data.
+    pub fn state(&self) -> QueueState {
+        QueueState {
+            max_size: self.max_size,
+            size: self.size(),
+            ready: self.ready,
+            desc_table: self.desc_table(),
+            avail_ring: self.avail_ring(),
+            used_ring: self.used_ring(),
+            features: self.features,
+            next_avail: self.next_avail,
+            next_used: self.next_used,
+            num_added: self.num_added,
+        }
+    }
+
+    /// The queue that had this state; each of its operations checks the ring against guest memory.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`new`](Queue::new) and the setters.
+    pub fn from_state(state: &QueueState) -> Result<Self, Error> {
+        let mut queue = Queue::new(state.max_size)?;
+        queue.try_set_size(state.size)?;
+        queue.try_set_desc_table_address(GuestAddress(state.desc_table))?;
+        queue.try_set_avail_ring_address(GuestAddress(state.avail_ring))?;
+        queue.try_set_used_ring_address(GuestAddress(state.used_ring))?;
+        queue.features = state.features;
+        queue.ready = state.ready;
+        queue.next_avail = state.next_avail;
+        queue.next_used = state.next_used;
+        queue.num_added = state.num_added;
+        Ok(queue)
+    }
+
+    /// All chains that are available now; what the driver adds meanwhile is for the next call.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`], [`Error::RingOutsideMemory`] or [`Error::AvailIndexAhead`].
+    pub fn iter<'a, M: GuestMemory>(
+        &'a mut self,
+        mem: &'a M,
+    ) -> Result<AvailIter<'a, E, M>, Error> {
+        let avail = self.avail(mem)?;
+        let avail_idx = self.checked_avail_idx(&avail)?;
+        Ok(AvailIter {
+            mem,
+            avail,
+            table: self.areas.desc_table(mem)?,
+            avail_idx,
+            indirect: self.features.indirect_desc,
+            next_avail: &mut self.next_avail,
+        })
+    }
+
+    /// See [`DeviceQueue::pop_descriptor_chain`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with the ring or the chain.
+    #[inline]
+    pub fn pop_descriptor_chain<M: GuestMemory>(
+        &mut self,
+        mem: &M,
+    ) -> Result<Option<DescriptorChain>, Error> {
+        let avail = self.avail(mem)?;
+        if self.checked_avail_idx(&avail)? == self.next_avail {
+            return Ok(None);
+        }
+        let head = avail.head(self.next_avail)?;
+        let table = self.areas.desc_table::<E, M>(mem)?;
+        let chain = walk(mem, &table, head, self.features.indirect_desc)?;
+        self.next_avail = self.next_avail.wrapping_add(1);
+        Ok(Some(chain))
+    }
+
+    /// See [`DeviceQueue::go_to_previous_position`].
+    pub fn go_to_previous_position(&mut self) {
+        self.next_avail = self.next_avail.wrapping_sub(1);
+    }
+
+    /// See [`DeviceQueue::add_used`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`], [`Error::InvalidHead`] or [`Error::RingOutsideMemory`].
+    #[inline]
+    pub fn add_used<M: GuestMemory>(
+        &mut self,
+        mem: &M,
+        head_index: u16,
+        len: u32,
+    ) -> Result<(), Error> {
+        self.check_ready()?;
+        let size = self.size();
+        if head_index >= size {
+            return Err(Error::InvalidHead {
+                head: head_index,
+                size,
+            });
+        }
+        let used = self.areas.used_ring::<E, M>(mem)?;
+        used.set_element(self.next_used, u32::from(head_index), len)?;
+        let next_used = self.next_used.wrapping_add(1);
+        // The driver must see the element and the device's data once it sees the index.
+        used.set_idx(next_used, Ordering::Release)?;
+        self.next_used = next_used;
+        self.num_added = self.num_added.saturating_add(1);
+        Ok(())
+    }
+
+    /// See [`DeviceQueue::needs_notification`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`] or [`Error::RingOutsideMemory`].
+    pub fn needs_notification<M: GuestMemory>(&mut self, mem: &M) -> Result<bool, Error> {
+        let avail = self.avail(mem)?;
+        let added = core::mem::take(&mut self.num_added);
+        if added == 0 {
+            return Ok(false);
+        }
+        // The used index must be visible before the driver's wish is read, or both sides could miss the
+        // other's last step (virtio 1.2, 2.7.10.1).
+        fence(Ordering::SeqCst);
+        if self.features.notify_on_empty
+            && self.next_used == self.next_avail
+            && avail.idx(Ordering::Relaxed)? == self.next_avail
+        {
+            return Ok(true);
+        }
+        if !self.features.event_idx {
+            return Ok(avail.flags()? & VIRTQ_AVAIL_F_NO_INTERRUPT == 0);
+        }
+        let event = avail.used_event()?;
+        Ok(match u16::try_from(added) {
+            Ok(added) => need_event(event, self.next_used, self.next_used.wrapping_sub(added)),
+            // Every index was passed.
+            Err(_) => true,
+        })
+    }
+
+    /// See [`DeviceQueue::enable_notification`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`] or [`Error::RingOutsideMemory`].
+    pub fn enable_notification<M: GuestMemory>(&mut self, mem: &M) -> Result<bool, Error> {
+        let avail = self.avail(mem)?;
+        let used = self.areas.used_ring::<E, M>(mem)?;
+        if self.features.event_idx {
+            used.set_avail_event(self.next_avail)?;
+        } else {
+            used.set_flags(0)?;
+        }
+        // The wish must be visible before the index is read again: a driver that adds a chain now either
+        // sees the wish or is seen here (virtio 1.2, 2.7.7.1).
+        fence(Ordering::SeqCst);
+        Ok(avail.idx(Ordering::Relaxed)? != self.next_avail)
+    }
+
+    /// See [`DeviceQueue::disable_notification`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`] or [`Error::RingOutsideMemory`].
+    pub fn disable_notification<M: GuestMemory>(&mut self, mem: &M) -> Result<(), Error> {
+        self.check_ready()?;
+        // With EVENT_IDX notifications stop by themselves after the one that was asked for.
+        if self.features.event_idx {
+            return Ok(());
+        }
+        self.areas
+            .used_ring::<E, M>(mem)?
+            .set_flags(VIRTQ_USED_F_NO_NOTIFY)
+    }
+
+    #[inline]
+    fn avail<'a, M: GuestMemory>(
+        &self,
+        mem: &'a M,
+    ) -> Result<AvailRing<'a, E, BS<'a, M::Bitmap>>, Error> {
+        self.check_ready()?;
+        self.areas.avail_ring(mem)
+    }
+
+    /// The driver's index; what it covers (heads and descriptors) is visible from here on.
+    #[inline]
+    fn checked_avail_idx<B: vm_memory::bitmap::BitmapSlice>(
+        &self,
+        avail: &AvailRing<'_, E, B>,
+    ) -> Result<u16, Error> {
+        let avail_idx = avail.idx(Ordering::Acquire)?;
+        if avail_idx.wrapping_sub(self.next_avail) > self.size() {
+            return Err(Error::AvailIndexAhead {
+                avail_idx,
+                next_avail: self.next_avail,
+                size: self.size(),
+            });
+        }
+        Ok(avail_idx)
+    }
+
+    #[inline]
+    fn check_ready(&self) -> Result<(), Error> {
+        if self.ready {
+            Ok(())
+        } else {
+            Err(Error::NotReady)
+        }
+    }
+
+    fn check_not_in_use(&self) -> Result<(), Error> {
+        if self.ready {
+            Err(Error::InUse)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+fn aligned(addr: GuestAddress, align: u64) -> Result<GuestAddress, Error> {
+    if addr.0 % align == 0 {
+        Ok(addr)
+    } else {
+        Err(Error::Misaligned {
+            addr: addr.0,
+            align,
+        })
+    }
+}
+
+impl<E: ByteOrder> DeviceQueue for Queue<E> {
+    fn size(&self) -> u16 {
+        Queue::size(self)
+    }
+
+    fn ready(&self) -> bool {
+        Queue::ready(self)
+    }
+
+    #[inline]
+    fn pop_descriptor_chain<M: GuestMemory>(
+        &mut self,
+        mem: &M,
+    ) -> Result<Option<DescriptorChain>, Error> {
+        Queue::pop_descriptor_chain(self, mem)
+    }
+
+    fn go_to_previous_position(&mut self) {
+        Queue::go_to_previous_position(self);
+    }
+
+    #[inline]
+    fn add_used<M: GuestMemory>(
+        &mut self,
+        mem: &M,
+        head_index: u16,
+        len: u32,
+    ) -> Result<(), Error> {
+        Queue::add_used(self, mem, head_index, len)
+    }
+
+    fn needs_notification<M: GuestMemory>(&mut self, mem: &M) -> Result<bool, Error> {
+        Queue::needs_notification(self, mem)
+    }
+
+    fn enable_notification<M: GuestMemory>(&mut self, mem: &M) -> Result<bool, Error> {
+        Queue::enable_notification(self, mem)
+    }
+
+    fn disable_notification<M: GuestMemory>(&mut self, mem: &M) -> Result<(), Error> {
+        Queue::disable_notification(self, mem)
+    }
+}
+
+/// The chains that were available when [`Queue::iter`] was called.
+///
+/// After an error the iterator yields the same error again: the position in the ring does not move.
+pub struct AvailIter<'a, E, M: GuestMemory> {
+    mem: &'a M,
+    avail: AvailRing<'a, E, BS<'a, M::Bitmap>>,
+    table: DescTable<'a, E, BS<'a, M::Bitmap>>,
+    avail_idx: u16,
+    indirect: bool,
+    next_avail: &'a mut u16,
+}
+
+impl<E: ByteOrder, M: GuestMemory> AvailIter<'_, E, M> {
+    /// Puts back the chain taken last.
+    pub fn go_to_previous_position(&mut self) {
+        *self.next_avail = self.next_avail.wrapping_sub(1);
+    }
+}
+
+impl<E: ByteOrder, M: GuestMemory> Iterator for AvailIter<'_, E, M> {
+    type Item = Result<DescriptorChain, Error>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if *self.next_avail == self.avail_idx {
+            return None;
+        }
+        let chain = self
+            .avail
+            .head(*self.next_avail)
+            .and_then(|head| walk(self.mem, &self.table, head, self.indirect));
+        if chain.is_ok() {
+            *self.next_avail = self.next_avail.wrapping_add(1);
+        }
+        Some(chain)
+    }
+}
+
+impl<E, M: GuestMemory> core::fmt::Debug for AvailIter<'_, E, M> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("AvailIter")
+            .field("avail_idx", &self.avail_idx)
+            .field("next_avail", &self.next_avail)
+            .finish_non_exhaustive()
+    }
+}
