@@ -1,0 +1,410 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Storage operands: the translation lookaside buffer and the paths around it.
+//!
+//! The fast path is one comparison and one host access. Everything that needs a second look is
+//! simply not entered in the buffer: a page with decoded instructions or under low-address
+//! protection is never fast to write.
+
+use std::sync::Arc;
+
+use vm_memory::bitmap::Bitmap;
+use vm_memory::mmap::MmapRegion;
+use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+
+use crate::code_pages::CodePages;
+use crate::cpu::{Cpu, Fault, Trap};
+use crate::dat::{Access, Space};
+
+/// Guest memory as this CPU takes it: one region from address 0 whose bitmap finds stores to
+/// decoded instructions.
+pub type Memory = GuestMemoryMmap<CodePages>;
+
+pub(crate) const PAGE_SIZE: u64 = 0x1000;
+pub(crate) const PAGE_MASK: u64 = !(PAGE_SIZE - 1);
+const TLB_ENTRIES: usize = 1024;
+/// A tag that no address has: its address-space number is never given out.
+const NO_TAG: u64 = u64::MAX;
+
+/// The host's view of guest memory.
+#[derive(Clone, Debug)]
+pub(crate) struct Ram {
+    base: *mut u8,
+    size: u64,
+    region: Arc<MmapRegion<CodePages>>,
+}
+
+// SAFETY: `base` points into the mapping that `region` owns and keeps alive. Guest memory is
+// shared between threads by design and only accessed with volatile or atomic operations.
+unsafe impl Send for Ram {}
+
+/// A value at any alignment, so that one volatile access reads it in one piece where the host can.
+#[derive(Copy, Clone)]
+#[repr(C, packed)]
+struct Unaligned<T>(T);
+
+impl Ram {
+    /// Takes memory of a single region at address 0; `None` for any other shape.
+    pub(crate) fn new(memory: &Memory) -> Option<Self> {
+        let region = memory.find_region(GuestAddress(0))?;
+        if memory.num_regions() != 1 || region.start_addr() != GuestAddress(0) {
+            return None;
+        }
+        let region = region.get_mmap();
+        Some(Ram {
+            base: region.as_ptr(),
+            size: region.size() as u64,
+            region,
+        })
+    }
+
+    /// Bytes of storage from absolute address 0.
+    pub(crate) fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether `[abs, abs + len)` is inside storage.
+    pub(crate) fn contains(&self, abs: u64, len: u64) -> bool {
+        abs.checked_add(len).is_some_and(|end| end <= self.size)
+    }
+
+    pub(crate) fn code(&self) -> &CodePages {
+        self.region.bitmap()
+    }
+
+    /// Host address of absolute address `abs`, of which `len` bytes will be used.
+    fn host(&self, abs: u64, len: u64) -> *mut u8 {
+        assert!(self.contains(abs, len), "absolute address was checked");
+        self.base.wrapping_add(abs as usize)
+    }
+
+    /// Copies from absolute storage; the range must be inside storage.
+    pub(crate) fn read(&self, abs: u64, buf: &mut [u8]) {
+        let src = self.host(abs, buf.len() as u64);
+        // SAFETY: `host` checked that the range is inside the mapping, which is readable.
+        unsafe { copy_volatile(src, buf.as_mut_ptr(), buf.len()) }
+    }
+
+    /// Copies to absolute storage; the range must be inside storage. Decoded instructions that
+    /// are overwritten become stale.
+    pub(crate) fn write(&self, abs: u64, buf: &[u8]) {
+        let dst = self.host(abs, buf.len() as u64);
+        // SAFETY: `host` checked that the range is inside the mapping, which is writable.
+        unsafe { copy_volatile(buf.as_ptr(), dst, buf.len()) }
+        self.code().mark_dirty(abs as usize, buf.len());
+    }
+
+    /// A big-endian doubleword of absolute storage, in one access; must be inside storage.
+    pub(crate) fn read_u64(&self, abs: u64) -> u64 {
+        let p = self.host(abs, 8).cast::<Unaligned<u64>>();
+        // SAFETY: inside the mapping; `Unaligned` has alignment 1 and any bits are a value.
+        u64::from_be(unsafe { p.read_volatile() }.0)
+    }
+}
+
+/// Copies bytes that somebody else may be changing.
+///
+/// # Safety
+/// `src` is readable and `dst` writable for `len` bytes.
+unsafe fn copy_volatile(mut src: *const u8, mut dst: *mut u8, mut len: usize) {
+    while len >= 8 {
+        // SAFETY: at least 8 bytes are left of both; alignment 1.
+        unsafe {
+            let v = src.cast::<Unaligned<u64>>().read_volatile();
+            dst.cast::<Unaligned<u64>>().write_volatile(v);
+            src = src.add(8);
+            dst = dst.add(8);
+        }
+        len -= 8;
+    }
+    for _ in 0..len {
+        // SAFETY: at least one byte is left of both.
+        unsafe {
+            dst.write_volatile(src.read_volatile());
+            src = src.add(1);
+            dst = dst.add(1);
+        }
+    }
+}
+
+/// One page in the translation lookaside buffer.
+#[derive(Copy, Clone, Debug)]
+struct TlbEntry {
+    /// Page address and address-space number where reads are fast, else [`NO_TAG`].
+    read: u64,
+    /// The same for writes.
+    write: u64,
+    /// Host address minus virtual address.
+    addend: usize,
+}
+
+/// Direct-mapped translation lookaside buffer. A tag holds a number for the address space in
+/// its low 12 bits, so that switching spaces flushes nothing.
+pub(crate) struct Tlb {
+    entries: [TlbEntry; TLB_ENTRIES],
+    /// Number of the space that operands are in.
+    pub(crate) asn: u64,
+}
+
+impl Tlb {
+    pub(crate) fn new() -> Self {
+        Tlb {
+            entries: [TlbEntry {
+                read: NO_TAG,
+                write: NO_TAG,
+                addend: 0,
+            }; TLB_ENTRIES],
+            asn: 1,
+        }
+    }
+
+    /// Forgets every translation.
+    pub(crate) fn flush(&mut self) {
+        for e in &mut self.entries {
+            e.read = NO_TAG;
+            e.write = NO_TAG;
+        }
+    }
+
+    /// Forgets translations of pages whose address has `page_index` in bits 44 to 51.
+    pub(crate) fn flush_page_index(&mut self, page_index: u64) {
+        for i in (page_index as usize & 0xff..TLB_ENTRIES).step_by(256) {
+            self.entries[i].read = NO_TAG;
+            self.entries[i].write = NO_TAG;
+        }
+    }
+
+    /// Makes writes to the host page at `host` slow, wherever it is mapped.
+    fn protect(&mut self, host: usize) {
+        for e in &mut self.entries {
+            if e.write != NO_TAG && (e.write as usize & !0xfff).wrapping_add(e.addend) == host {
+                e.write = NO_TAG;
+            }
+        }
+    }
+}
+
+macro_rules! accessors {
+    ($($read:ident $write:ident $t:ty;)*) => {$(
+        /// Loads a big-endian value at a virtual address in the operand space.
+        #[inline(always)]
+        pub(crate) fn $read(&mut self, ea: u64) -> Result<$t, Trap> {
+            const N: u64 = size_of::<$t>() as u64;
+            let e = &self.tlb.entries[(ea >> 12) as usize % TLB_ENTRIES];
+            if (ea.wrapping_add(N - 1) & PAGE_MASK) | self.tlb.asn == e.read {
+                let p = e.addend.wrapping_add(ea as usize) as *const Unaligned<$t>;
+                // SAFETY: the tag says that the page of the last byte is mapped at `addend` for
+                // reading; the entry was found by the page of the first byte, so both lie in
+                // the same page of guest memory. Alignment 1, any bits are a value.
+                return Ok(<$t>::from_be(unsafe { p.read_volatile() }.0));
+            }
+            let mut b = [0; size_of::<$t>()];
+            self.read_slow(ea, &mut b)?;
+            Ok(<$t>::from_be_bytes(b))
+        }
+
+        /// Stores a big-endian value at a virtual address in the operand space.
+        #[inline(always)]
+        pub(crate) fn $write(&mut self, ea: u64, value: $t) -> Result<(), Trap> {
+            const N: u64 = size_of::<$t>() as u64;
+            let e = &self.tlb.entries[(ea >> 12) as usize % TLB_ENTRIES];
+            if (ea.wrapping_add(N - 1) & PAGE_MASK) | self.tlb.asn == e.write {
+                let p = e.addend.wrapping_add(ea as usize) as *mut Unaligned<$t>;
+                // SAFETY: as for the load; the write tag says that the page may be written and
+                // holds no decoded instructions.
+                unsafe { p.write_volatile(Unaligned(value.to_be())) };
+                return Ok(());
+            }
+            self.write_slow(ea, &value.to_be_bytes())
+        }
+    )*};
+}
+
+impl Cpu {
+    accessors! {
+        read_u8 write_u8 u8;
+        read_u16 write_u16 u16;
+        read_u32 write_u32 u32;
+        read_u64 write_u64 u64;
+    }
+
+    /// Loads `buf.len()` bytes (at most a page) from the operand space. No byte is looked at
+    /// unless all may be.
+    #[inline]
+    pub(crate) fn read_bytes(&mut self, ea: u64, buf: &mut [u8]) -> Result<(), Trap> {
+        if buf.is_empty() {
+            return Ok(());
+        }
+        match self.fast(ea, buf.len(), false) {
+            // SAFETY: `fast` says that the bytes are in one readable page of guest memory.
+            Some(p) => unsafe { copy_volatile(p, buf.as_mut_ptr(), buf.len()) },
+            None => self.read_slow(ea, buf)?,
+        }
+        Ok(())
+    }
+
+    /// Stores `buf.len()` bytes (at most a page) in the operand space. No byte is stored unless
+    /// all may be.
+    #[inline]
+    pub(crate) fn write_bytes(&mut self, ea: u64, buf: &[u8]) -> Result<(), Trap> {
+        if buf.is_empty() {
+            return Ok(());
+        }
+        match self.fast(ea, buf.len(), true) {
+            // SAFETY: `fast` says that the bytes are in one page of guest memory that may be
+            // written and holds no decoded instructions.
+            Some(p) => unsafe { copy_volatile(buf.as_ptr(), p, buf.len()) },
+            None => self.write_slow(ea, buf)?,
+        }
+        Ok(())
+    }
+
+    /// Host address of `len` bytes (not 0) in the operand space if they lie in one page with a
+    /// fast entry. The pointer is good until the next translation or store.
+    #[inline(always)]
+    pub(crate) fn fast(&self, ea: u64, len: usize, write: bool) -> Option<*mut u8> {
+        let e = &self.tlb.entries[(ea >> 12) as usize % TLB_ENTRIES];
+        let tag = if write { e.write } else { e.read };
+        ((ea.wrapping_add(len as u64 - 1) & PAGE_MASK) | self.tlb.asn == tag
+            && len as u64 <= PAGE_SIZE)
+            .then(|| e.addend.wrapping_add(ea as usize) as *mut u8)
+    }
+
+    /// Checks that `len` bytes (at most a page) of the operand space may be stored, without
+    /// storing. Instructions that store more than once call it first where nothing may be
+    /// stored unless all can be; what follows cannot trap.
+    pub(crate) fn check_write(&mut self, ea: u64, len: usize) -> Result<(), Trap> {
+        if len == 0 || self.fast(ea, len, true).is_some() {
+            return Ok(());
+        }
+        self.for_pieces(ea, len, |cpu, piece_ea, piece_len| {
+            let abs = cpu.translate(piece_ea, Space::Operand, Access::Write)?;
+            cpu.check_own_block(abs, piece_len)
+        })
+    }
+
+    /// Checks that `len` bytes (at most a page) of the operand space may be fetched.
+    pub(crate) fn check_read(&mut self, ea: u64, len: usize) -> Result<(), Trap> {
+        if len == 0 || self.fast(ea, len, false).is_some() {
+            return Ok(());
+        }
+        self.for_pieces(ea, len, |cpu, piece_ea, _| {
+            cpu.translate(piece_ea, Space::Operand, Access::Read)
+                .map(drop)
+        })
+    }
+
+    /// Splits a range at the page boundary, in the wrap-around of the addressing mode.
+    fn for_pieces(
+        &mut self,
+        ea: u64,
+        len: usize,
+        mut f: impl FnMut(&mut Self, u64, usize) -> Result<(), Trap>,
+    ) -> Result<(), Trap> {
+        let first = len.min((PAGE_SIZE - (ea & !PAGE_MASK)) as usize);
+        f(self, ea, first)?;
+        if first < len {
+            f(
+                self,
+                ea.wrapping_add(first as u64) & self.addr_mask,
+                len - first,
+            )?;
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn read_slow(&mut self, ea: u64, buf: &mut [u8]) -> Result<(), Trap> {
+        self.read_space(Space::Operand, ea, buf)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn write_slow(&mut self, ea: u64, buf: &[u8]) -> Result<(), Trap> {
+        self.write_space(Space::Operand, ea, buf)
+    }
+
+    /// Loads at most a page from any address space.
+    pub(crate) fn read_space(&mut self, space: Space, ea: u64, buf: &mut [u8]) -> Result<(), Trap> {
+        let mut pieces = [(0, 0); 2];
+        let mut n = 0;
+        self.for_pieces(ea, buf.len(), |cpu, piece_ea, len| {
+            let abs = cpu.translate(piece_ea, space, Access::Read)?;
+            if space == Space::Operand {
+                cpu.enter(piece_ea, abs, false);
+            }
+            pieces[n] = (abs, len);
+            n += 1;
+            Ok(())
+        })?;
+        let (first, second) = buf.split_at_mut(pieces[0].1);
+        self.ram.read(pieces[0].0, first);
+        if n == 2 {
+            self.ram.read(pieces[1].0, second);
+        }
+        Ok(())
+    }
+
+    /// Stores at most a page in any address space.
+    pub(crate) fn write_space(&mut self, space: Space, ea: u64, buf: &[u8]) -> Result<(), Trap> {
+        let mut pieces = [(0, 0); 2];
+        let mut n = 0;
+        self.for_pieces(ea, buf.len(), |cpu, piece_ea, len| {
+            let abs = cpu.translate(piece_ea, space, Access::Write)?;
+            cpu.check_own_block(abs, len)?;
+            if space == Space::Operand {
+                cpu.enter(piece_ea, abs, true);
+            }
+            pieces[n] = (abs, len);
+            n += 1;
+            Ok(())
+        })?;
+        let (first, second) = buf.split_at(pieces[0].1);
+        self.ram.write(pieces[0].0, first);
+        if n == 2 {
+            self.ram.write(pieces[1].0, second);
+        }
+        Ok(())
+    }
+
+    /// Stops a store into the block that is running before anything happened: the instruction
+    /// is then executed alone, so that the ones after it are decoded anew.
+    fn check_own_block(&mut self, abs: u64, len: usize) -> Result<(), Trap> {
+        let (start, end) = self.block_range;
+        if abs < end && start < abs + len as u64 {
+            return Err(self.trap(Fault::OwnBlock));
+        }
+        Ok(())
+    }
+
+    /// Makes the page fast.
+    fn enter(&mut self, ea: u64, abs: u64, write: bool) {
+        let (page, abs_page) = (ea & PAGE_MASK, abs & PAGE_MASK);
+        if !self.ram.contains(abs_page, PAGE_SIZE) {
+            return;
+        }
+        let host = self.ram.host(abs_page, PAGE_SIZE) as usize;
+        let fast_write =
+            write && !self.ram.code().has_code(abs) && !self.is_low_protected_page(page);
+        let e = &mut self.tlb.entries[(ea >> 12) as usize % TLB_ENTRIES];
+        let tag = page | self.tlb.asn;
+        let addend = host.wrapping_sub(page as usize);
+        if e.read != tag || e.addend != addend {
+            e.write = NO_TAG;
+        }
+        e.read = tag;
+        e.addend = addend;
+        if fast_write {
+            e.write = tag;
+        }
+    }
+
+    /// Before instructions at `[abs, abs + len)`, in one page, are decoded: from now on stores
+    /// there are noticed.
+    pub(crate) fn watch_code(&mut self, abs: u64, len: usize) {
+        if self.ram.code().watch(abs, len) {
+            let host = self.ram.host(abs & PAGE_MASK, PAGE_SIZE) as usize;
+            self.tlb.protect(host);
+        }
+    }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Decoded blocks: found by address, chained, dropped when their storage changes.
+//!
+//! A block is straight-line code inside one page. It is keyed by absolute and virtual address
+//! (relative operands are resolved when decoding) and by what decoding depends on in the PSW and
+//! the control registers. Blocks of the same page are chained directly: while no translation
+//! changes, a page stays where it is.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+
+use crate::access::{PAGE_MASK, PAGE_SIZE};
+use crate::cpu::{Cpu, Trap};
+use crate::dat::{Access, Space};
+use crate::decode::{decode, length, Context, Insn};
+use crate::table::{Attributes, Op};
+
+/// Index of a block; 0 is no block.
+pub(crate) type BlockId = u32;
+
+/// Bounds the time between two looks at pending interruptions.
+const MAX_INSNS: usize = 64;
+/// Blocks held before all are dropped; about 100 MiB.
+const MAX_BLOCKS: usize = 1 << 18;
+const JUMP_CACHE: usize = 4096;
+
+pub(crate) struct Block {
+    pub(crate) insns: Box<[Insn]>,
+    /// Virtual address of the first instruction.
+    pub(crate) addr: u64,
+    /// Virtual address after the last instruction.
+    pub(crate) end: u64,
+    /// Absolute addresses: first byte, and one past the last.
+    pub(crate) range: (u64, u64),
+    /// The block at `end`, if it is in the same page and was run.
+    pub(crate) next: Cell<BlockId>,
+    /// The block at the target of the branch at the end, if it is in the same page and was run.
+    pub(crate) taken: Cell<BlockId>,
+}
+
+/// A block is the same only where all of this is.
+#[derive(Copy, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    abs: u64,
+    addr: u64,
+    mode: u64,
+}
+
+/// What was found at a virtual address last time.
+#[derive(Copy, Clone)]
+struct Jump {
+    addr: u64,
+    tag: u64,
+    id: BlockId,
+}
+
+pub(crate) struct BlockCache {
+    pub(crate) blocks: Vec<Block>,
+    by_key: HashMap<Key, BlockId>,
+    by_page: HashMap<u64, Vec<(Key, BlockId)>>,
+    jumps: Box<[Jump; JUMP_CACHE]>,
+    /// Counts how often every block was dropped.
+    pub(crate) generation: u64,
+    /// Stands for the link of a branch to a computed address, which has none.
+    pub(crate) no_link: Cell<BlockId>,
+    /// In every tag of the jump cache; counting it up forgets them all.
+    epoch: u64,
+}
+
+impl BlockCache {
+    pub(crate) fn new() -> Self {
+        let mut cache = BlockCache {
+            blocks: Vec::new(),
+            by_key: HashMap::new(),
+            by_page: HashMap::new(),
+            jumps: Box::new(
+                [Jump {
+                    addr: 0,
+                    tag: 0,
+                    id: 0,
+                }; JUMP_CACHE],
+            ),
+            generation: 0,
+            no_link: Cell::new(0),
+            epoch: 1,
+        };
+        cache.clear();
+        cache
+    }
+
+    /// Drops every block.
+    pub(crate) fn clear(&mut self) {
+        self.generation += 1;
+        self.blocks.clear();
+        self.by_key.clear();
+        self.by_page.clear();
+        self.forget_translations();
+        // Block 0 stands for "none".
+        self.blocks.push(Block {
+            insns: Box::new([]),
+            addr: 0,
+            end: 0,
+            range: (0, 0),
+            next: Cell::new(0),
+            taken: Cell::new(0),
+        });
+    }
+
+    /// To be called when a virtual address may have got another absolute address.
+    pub(crate) fn forget_translations(&mut self) {
+        self.epoch += 1;
+    }
+
+    /// Drops the blocks in the absolute page with this number. Whoever still is chained to one
+    /// of them finds [`Op::Stale`] there.
+    pub(crate) fn drop_page(&mut self, page: u64) {
+        for (key, id) in self.by_page.remove(&page).unwrap_or_default() {
+            self.by_key.remove(&key);
+            let block = &mut self.blocks[id as usize];
+            block.range = (0, 0);
+            if let Some(first) = block.insns.first_mut() {
+                first.op = Op::Stale;
+            }
+        }
+        self.forget_translations();
+    }
+
+    /// The block at virtual address `addr`, decoded if need be. `None` where it cannot be kept
+    /// since its first instruction crosses into another page.
+    #[inline]
+    pub(crate) fn find(&mut self, cpu: &mut Cpu, addr: u64) -> Result<Option<BlockId>, Trap> {
+        let tag = cpu.fetch_tag ^ self.epoch << 32;
+        let slot = (addr >> 1) as usize % JUMP_CACHE;
+        let jump = &self.jumps[slot];
+        if jump.addr == addr && jump.tag == tag {
+            return Ok(Some(jump.id));
+        }
+        let found = self.find_slow(cpu, addr)?;
+        if let Some(id) = found {
+            let tag = cpu.fetch_tag ^ self.epoch << 32;
+            self.jumps[slot] = Jump { addr, tag, id };
+        }
+        Ok(found)
+    }
+
+    #[cold]
+    fn find_slow(&mut self, cpu: &mut Cpu, addr: u64) -> Result<Option<BlockId>, Trap> {
+        if addr & 1 != 0 {
+            return Err(cpu.specification());
+        }
+        let abs = cpu.translate(addr, Space::Instruction, Access::Fetch)?;
+        let key = Key {
+            abs,
+            addr,
+            mode: cpu.decode_mode(),
+        };
+        if let Some(&id) = self.by_key.get(&key) {
+            return Ok(Some(id));
+        }
+        if self.blocks.len() >= MAX_BLOCKS {
+            self.clear();
+        }
+        let insns = decode_block(cpu, addr, abs);
+        let Some(last) = insns.last() else {
+            return Ok(None);
+        };
+        let len = u64::from(last.offset) + u64::from(last.ilc);
+        let id = self.blocks.len() as BlockId;
+        self.blocks.push(Block {
+            addr,
+            end: addr.wrapping_add(len) & cpu.addr_mask,
+            range: (abs, abs + len),
+            insns: insns.into(),
+            next: Cell::new(0),
+            taken: Cell::new(0),
+        });
+        self.by_key.insert(key, id);
+        self.by_page.entry(abs >> 12).or_default().push((key, id));
+        Ok(Some(id))
+    }
+}
+
+/// Decodes from `addr` (at absolute address `abs`) to the end of the block. Empty if the first
+/// instruction crosses into the next page.
+fn decode_block(cpu: &mut Cpu, addr: u64, abs: u64) -> Vec<Insn> {
+    let page_left = (PAGE_SIZE - (abs & !PAGE_MASK)) as usize;
+    let window = page_left.min(MAX_INSNS * 6);
+    let mut text = [0; MAX_INSNS * 6 + 8];
+    cpu.watch_code(abs, window);
+    cpu.ram.read(abs, &mut text[..window]);
+    let mut insns = Vec::with_capacity(16);
+    let mut at = 0;
+    while at < window && insns.len() < MAX_INSNS {
+        let len = usize::from(length(text[at]));
+        if at + len > window {
+            break;
+        }
+        let mut ctx = cpu.decode_context(addr.wrapping_add(at as u64));
+        ctx.addr &= cpu.addr_mask;
+        let mut insn = decode(first_48_bits(&text[at..]), &ctx, |bit| cpu.model.has(bit));
+        insn.offset = at as u16;
+        insns.push(insn);
+        at += len;
+        if insn.op.entry().attributes.contains(Attributes::END) {
+            break;
+        }
+    }
+    insns
+}
+
+/// Decodes the instruction at `addr` alone, wherever its bytes are.
+pub(crate) fn decode_one(cpu: &mut Cpu, addr: u64) -> Result<Insn, Trap> {
+    if addr & 1 != 0 {
+        return Err(cpu.specification());
+    }
+    let mut text = [0; 8];
+    cpu.read_space(Space::Instruction, addr, &mut text[..2])?;
+    let len = usize::from(length(text[0]));
+    for at in (2..len).step_by(2) {
+        let addr = addr.wrapping_add(at as u64) & cpu.addr_mask;
+        cpu.read_space(Space::Instruction, addr, &mut text[at..at + 2])?;
+    }
+    let ctx: Context = cpu.decode_context(addr);
+    Ok(decode(first_48_bits(&text), &ctx, |bit| cpu.model.has(bit)))
+}
+
+/// The first 6 of at least 8 bytes as text for the decoder. What lies behind a shorter
+/// instruction does not matter.
+fn first_48_bits(bytes: &[u8]) -> u64 {
+    let text = u64::from_be_bytes(bytes[..8].try_into().expect("8 bytes"));
+    let text = text >> 16;
+    match length(bytes[0]) {
+        2 => text & 0xffff_0000_0000,
+        4 => text & 0xffff_ffff_0000,
+        _ => text,
+    }
+}

@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The loop that runs blocks, and notices what must be noticed between them.
+
+use s390_hypervisor::Intercept;
+
+use crate::access::PAGE_MASK;
+use crate::block::{decode_one, BlockCache, BlockId};
+use crate::cpu::{Cpu, Fault, Flow, Trap};
+use crate::decode::Insn;
+use crate::shared::Attention;
+use crate::table::execute;
+
+/// Instructions between two looks at the clock.
+const SLICE: i64 = 1 << 14;
+
+/// Why the engine stopped.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// The host must act.
+    Intercept(Intercept),
+    /// Somebody kicked the CPU.
+    Kicked,
+}
+
+/// Why a run of chained blocks ended.
+enum Event {
+    /// Look at interruptions, clock and PSW, then go on at the PSW's address.
+    Look,
+    /// Leave with the intercept.
+    Intercept,
+    /// A fault of the instruction at the PSW's address, of this length.
+    Fault(u8),
+    /// An address cannot be fetched from.
+    FetchFault,
+}
+
+/// A CPU and its decoded blocks.
+pub(crate) struct Engine {
+    pub(crate) cpu: Box<Cpu>,
+    cache: BlockCache,
+}
+
+impl Engine {
+    pub(crate) fn new(cpu: Box<Cpu>) -> Self {
+        cpu.ram.code().listen(cpu.shared.clone());
+        Engine {
+            cpu,
+            cache: BlockCache::new(),
+        }
+    }
+
+    /// Runs the guest until the host is needed.
+    pub(crate) fn run(&mut self) -> Stop {
+        loop {
+            if self.cpu.shared.attention.any() {
+                let bits = self.cpu.shared.attention.take();
+                if bits & Attention::STALE_CODE != 0 {
+                    for page in self.cpu.shared.stale_pages.take() {
+                        self.cache.drop_page(page);
+                    }
+                }
+                if bits & Attention::KICK != 0 {
+                    return Stop::Kicked;
+                }
+            }
+            if let Some(stop) = self.cpu.before_instruction() {
+                return stop;
+            }
+            if self.cpu.translation_changed() {
+                self.cache.forget_translations();
+            }
+            let addr = self.cpu.psw_addr;
+            let event = match self.cache.find(&mut self.cpu, addr) {
+                Ok(Some(id)) => self.run_blocks(id),
+                Ok(None) => self.run_one(),
+                Err(_) => Event::FetchFault,
+            };
+            match event {
+                Event::Look => {}
+                Event::Intercept => return Stop::Intercept(self.cpu.intercept),
+                Event::Fault(ilc) => match self.cpu.fault {
+                    Fault::OwnBlock => match self.run_one() {
+                        Event::Intercept => return Stop::Intercept(self.cpu.intercept),
+                        Event::Fault(ilc) => {
+                            if let Some(stop) = self.cpu.take_program_interruption(Some(ilc)) {
+                                return stop;
+                            }
+                        }
+                        _ => {}
+                    },
+                    Fault::Program(_) => {
+                        if let Some(stop) = self.cpu.take_program_interruption(Some(ilc)) {
+                            return stop;
+                        }
+                    }
+                },
+                Event::FetchFault => {
+                    if let Some(stop) = self.cpu.take_program_interruption(None) {
+                        return stop;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Runs blocks from `id` on, chain after chain, until something has to be looked at.
+    fn run_blocks(&mut self, mut id: BlockId) -> Event {
+        let cpu = &mut *self.cpu;
+        let mut budget = SLICE;
+        loop {
+            let block = &self.cache.blocks[id as usize];
+            if budget <= 0 || cpu.shared.attention.any() {
+                cpu.psw_addr = block.addr;
+                cpu.instructions += (SLICE - budget) as u64;
+                return Event::Look;
+            }
+            budget -= block.insns.len() as i64;
+            cpu.block_addr = block.addr;
+            cpu.block_range = block.range;
+            let (result, insn, left) = run_insns(cpu, &block.insns);
+            let (target, link) = match result {
+                Ok(Flow::Next) => (block.end, &block.next),
+                Ok(Flow::Taken) => (insn.imm as u64, &block.taken),
+                Ok(Flow::Jump) => (cpu.jump, &self.cache.no_link),
+                other => {
+                    cpu.instructions += (SLICE - budget - left as i64) as u64;
+                    return finish(cpu, other, insn);
+                }
+            };
+            if link.get() != 0 {
+                id = link.get();
+                continue;
+            }
+            // Only inside a page do blocks follow each other whatever is mapped where.
+            let may_link = !std::ptr::eq(link, &self.cache.no_link)
+                && left == 0
+                && (block.addr ^ target) & PAGE_MASK == 0;
+            let from = (id, self.cache.generation);
+            match self.cache.find(cpu, target) {
+                Ok(Some(found)) => {
+                    id = found;
+                    if may_link && from.1 == self.cache.generation {
+                        let block = &self.cache.blocks[from.0 as usize];
+                        let link = if result == Ok(Flow::Next) {
+                            &block.next
+                        } else {
+                            &block.taken
+                        };
+                        link.set(found);
+                    }
+                }
+                other => {
+                    cpu.psw_addr = target;
+                    cpu.instructions += (SLICE - budget) as u64;
+                    return match other {
+                        Ok(_) => Event::Look,
+                        Err(_) => Event::FetchFault,
+                    };
+                }
+            }
+        }
+    }
+
+    /// Runs the instruction at the PSW's address alone.
+    fn run_one(&mut self) -> Event {
+        let cpu = &mut *self.cpu;
+        let insn = match decode_one(cpu, cpu.psw_addr) {
+            Ok(insn) => insn,
+            Err(_) => return Event::FetchFault,
+        };
+        cpu.block_addr = cpu.psw_addr;
+        cpu.block_range = (0, 0);
+        cpu.instructions += 1;
+        let result = execute_one(cpu, &insn);
+        match result {
+            Ok(Flow::Next) => cpu.psw_addr = cpu.next_addr(&insn),
+            Ok(Flow::Taken) => cpu.psw_addr = insn.imm as u64,
+            Ok(Flow::Jump) => cpu.psw_addr = cpu.jump,
+            other => return finish(cpu, other, &insn),
+        }
+        Event::Look
+    }
+}
+
+/// Puts the PSW where an instruction left it that does not simply go on.
+#[cold]
+fn finish(cpu: &mut Cpu, result: Result<Flow, Trap>, insn: &Insn) -> Event {
+    match result {
+        Ok(Flow::NewPsw) => Event::Look,
+        Ok(Flow::Stale | Flow::Again) => {
+            cpu.psw_addr = cpu.insn_addr(insn);
+            Event::Look
+        }
+        Ok(Flow::Intercept) => {
+            cpu.psw_addr = cpu.next_addr(insn);
+            Event::Intercept
+        }
+        Ok(Flow::Sync | Flow::Next | Flow::Taken | Flow::Jump) => {
+            cpu.psw_addr = cpu.next_addr(insn);
+            Event::Look
+        }
+        Err(_) => {
+            cpu.psw_addr = cpu.insn_addr(insn);
+            Event::Fault(insn.ilc)
+        }
+    }
+}
+
+/// Runs the instructions of a block. Returns how the last one that ran ended, that one, and how
+/// many did not run.
+#[inline(always)]
+fn run_insns<'a>(cpu: &mut Cpu, insns: &'a [Insn]) -> (Result<Flow, Trap>, &'a Insn, usize) {
+    let mut rest = insns;
+    loop {
+        let [insn, tail @ ..] = rest else {
+            unreachable!("a block has instructions");
+        };
+        let result = execute(cpu, insn);
+        if result != Ok(Flow::Next) || tail.is_empty() {
+            return (result, insn, tail.len());
+        }
+        rest = tail;
+    }
+}
+
+/// [`execute`] out of line, for the places that need not be fast.
+#[inline(never)]
+pub(crate) fn execute_one(cpu: &mut Cpu, insn: &Insn) -> Result<Flow, Trap> {
+    execute(cpu, insn)
+}
