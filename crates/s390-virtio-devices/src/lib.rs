@@ -1,2 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! The virtio bus of s390 KVM guests and its devices: block, net, console.
+#![doc = include_str!("../README.md")]
+
+pub mod block;
+pub mod bus;
+pub mod console;
+mod device;
+mod drain;
+mod event;
+mod legacy;
+pub mod metrics;
+pub mod net;
+pub mod rng;
+#[cfg(test)]
+mod test_utils;
+
+pub use bus::VirtioBus;
+pub use device::{ActivateError, Activation, SignalDriver, Transport, VirtioDevice};
+pub use drain::Progress;
+pub use legacy::S390Legacy;

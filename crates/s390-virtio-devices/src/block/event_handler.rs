@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The block device's events.
+
+use event_manager::{EventOps, Events, MutEventSubscriber};
+
+use super::device::Block;
+use crate::Transport;
+
+impl<T: Transport> MutEventSubscriber for Block<T> {
+    fn init(&mut self, ops: &mut EventOps<'_>) {
+        self.events.register(ops);
+    }
+
+    fn process(&mut self, _: Events, _: &mut EventOps<'_>) {
+        self.events.take(0, &self.metrics.queue);
+        let Some(handler) = &mut self.handler else {
+            return;
+        };
+        let result = handler.process(&mut *self.backend);
+        self.events
+            .follow(0, result, &mut self.handler, |handler| &*handler.driver);
+    }
+}

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What a block device counts.
+
+use crate::metrics::{Counter, QueueMetrics};
+
+/// Counters of a block device.
+#[derive(Debug, Default)]
+pub struct BlockMetrics {
+    /// The request queue.
+    pub queue: QueueMetrics,
+    /// Reads done.
+    pub reads: Counter,
+    /// Bytes read by the driver.
+    pub read_bytes: Counter,
+    /// Writes done.
+    pub writes: Counter,
+    /// Bytes written by the driver.
+    pub write_bytes: Counter,
+    /// Flushes done.
+    pub flushes: Counter,
+    /// Requests answered with an error.
+    pub errors: Counter,
+    /// Requests of a type that the device does not know.
+    pub unsupported: Counter,
+}

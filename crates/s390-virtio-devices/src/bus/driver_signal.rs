@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! A device's way to its driver: interruptions with the tokens of its queues.
+
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
+use s390_extint::{ExternalInterrupt, VirtioEvent};
+use s390_hypervisor::Vm;
+use s390_virtio_page::{DeviceLayout, DeviceView};
+use vm_memory::GuestMemory;
+
+use super::error::BusError;
+use crate::SignalDriver;
+
+/// Status bit of a device that has given up on its driver (virtio 1.2, section 2.1). Legacy
+/// drivers do not know it and leave it alone; it shows in what they report.
+const DEVICE_NEEDS_RESET: u8 = 0x40;
+
+/// What a device of the bus holds to signal its driver. It takes no lock.
+pub(super) struct DriverSignal<M> {
+    pub(super) name: String,
+    pub(super) layout: DeviceLayout,
+    pub(super) memory: Arc<M>,
+    pub(super) vm: Arc<dyn Vm>,
+    pub(super) broken: AtomicBool,
+}
+
+impl<M: GuestMemory> DriverSignal<M> {
+    /// The device in the page.
+    pub(super) fn view(&self) -> DeviceView<'_, M> {
+        DeviceView::new(&self.layout, &*self.memory)
+    }
+
+    /// The token is read now and not at activation: the guest may have taken the queue away.
+    fn queue_event(&self, queue: u16) -> Result<(), BusError> {
+        match self.view().token(queue.into())? {
+            Some(token) => self.inject(VirtioEvent::Vring { token }),
+            // The guest does not know the queue by any name: it would call through a null
+            // pointer.
+            None => Ok(()),
+        }
+    }
+
+    /// Tells the driver of a new configuration, under the first token that there is.
+    pub(super) fn config_event(&self) -> Result<(), BusError> {
+        for queue in 0..self.layout.queues().len() {
+            if let Some(token) = self.view().token(queue)? {
+                return self.inject(VirtioEvent::ConfigChanged { token });
+            }
+        }
+        Ok(())
+    }
+
+    fn inject(&self, event: VirtioEvent) -> Result<(), BusError> {
+        Ok(self.vm.inject(ExternalInterrupt::virtio(event))?)
+    }
+}
+
+impl<M: GuestMemory + Send + Sync> SignalDriver for DriverSignal<M> {
+    fn signal_used_queue(&self, queue: u16) {
+        if let Err(error) = self.queue_event(queue) {
+            log::error!("{}: queue {queue}: {error}", self.name);
+        }
+    }
+
+    fn needs_reset(&self, reason: &dyn Error) {
+        if self.broken.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let cause = reason.source().map(|cause| format!(": {cause}"));
+        log::warn!(
+            "{}: stopped until the guest resets it: {reason}{}",
+            self.name,
+            cause.unwrap_or_default()
+        );
+        let view = self.view();
+        if let Err(error) = view
+            .status()
+            .and_then(|status| view.set_status(status | DEVICE_NEEDS_RESET))
+        {
+            log::error!("{}: {error}", self.name);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The three hypercalls of the transport, and the machine reset.
+
+use s390_hypercall::{Answer, HypercallHandler, EINVAL};
+use vm_memory::GuestMemory;
+
+use super::{lock, BusError, VirtioBus};
+
+impl<M: GuestMemory + Send + Sync + 'static> HypercallHandler for VirtioBus<M> {
+    /// Every address below the end of RAM is a text of the early console, every other the
+    /// address of a ring, which must be exact.
+    fn notify(&self, addr: u64) -> Answer {
+        {
+            let mut early_console = lock(&self.early_console);
+            if early_console.is_text(addr) {
+                early_console.print(&*self.memory, addr);
+                return Ok(0);
+            }
+        }
+        let Some((slot, queue)) = self.ring_at(addr) else {
+            return Ok(EINVAL);
+        };
+        match slot.notify(queue) {
+            Ok(true) => Ok(0),
+            Ok(false) => Ok(EINVAL),
+            Err(error) => Ok(refuse(&error)),
+        }
+    }
+
+    fn reset(&self, desc: u64) -> Answer {
+        let Some(slot) = self.descriptor_at(desc) else {
+            return Ok(EINVAL);
+        };
+        Ok(slot.reset().map_or_else(|error| refuse(&error), |()| 0))
+    }
+
+    fn set_status(&self, desc: u64) -> Answer {
+        let Some(slot) = self.descriptor_at(desc) else {
+            return Ok(EINVAL);
+        };
+        Ok(slot
+            .set_status()
+            .map_or_else(|error| refuse(&error), |()| 0))
+    }
+
+    fn machine_reset(&self) {
+        if let Err(error) = self.try_machine_reset() {
+            log::error!("the devices cannot be reset: {error}");
+        }
+    }
+}
+
+impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
+    fn try_machine_reset(&self) -> Result<(), BusError> {
+        let topology = self.topology();
+        for slot in &topology.slots {
+            slot.power_off();
+        }
+        // From here on no device signals; what they had signalled is for a guest that is gone.
+        self.vm.clear_interrupts()?;
+        topology.builder.zero(&*self.memory)?;
+        for slot in &topology.slots {
+            slot.rebuild()?;
+        }
+        Ok(())
+    }
+}
+
+/// The VMM's own memory does not hold the page, which it checked when the device was added.
+fn refuse(error: &BusError) -> i64 {
+    log::error!("virtio: {error}");
+    EINVAL
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The 2008 transport of KVM guests on s390: one page of descriptors above RAM, hypercalls, and
+//! external interruptions.
+//!
+//! The bus alone knows the page. It plans device and ring addresses, answers the hypercalls
+//! NOTIFY, RESET and SET_STATUS, and turns a device's signal into an interruption that carries
+//! the token of the queue.
+
+mod driver_signal;
+mod early_console;
+mod error;
+mod hypercall;
+mod slot;
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+
+use s390_extint::{ExternalInterrupt, VirtioEvent};
+use s390_hypervisor::Vm;
+use s390_virtio_page::{DeviceSpec, PageBuilder};
+use vm_device::bus::{Bus, BusRange, MmioAddress};
+use vm_memory::GuestMemory;
+
+use early_console::EarlyConsole;
+pub use error::BusError;
+use slot::Slot;
+
+use crate::{S390Legacy, VirtioDevice};
+
+/// Features of the ring, which the bus offers for every device: NOTIFY_ON_EMPTY, INDIRECT_DESC
+/// and EVENT_IDX. Drivers that do not know them leave them out.
+const RING_FEATURES: u64 = s390_vring::RingFeatures {
+    notify_on_empty: true,
+    indirect_desc: true,
+    event_idx: true,
+}
+.bits();
+
+/// A device on the bus, shared with the event loop that works on its queues.
+pub type SharedDevice<M> = Arc<Mutex<dyn VirtioDevice<S390Legacy<M>>>>;
+
+/// Which device of the bus: the position in the page, in the order of [`VirtioBus::add`].
+#[derive(Copy, Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeviceId(usize);
+
+/// The virtio bus of one virtual machine.
+///
+/// All methods take `&self` and may be called from any thread: CPUs issue hypercalls at the same
+/// time as the event loop works on queues.
+pub struct VirtioBus<M> {
+    memory: Arc<M>,
+    vm: Arc<dyn Vm>,
+    early_console: Mutex<EarlyConsole>,
+    topology: RwLock<Topology<M>>,
+}
+
+/// Who is where. Devices come, and never go. Keys are guest-physical addresses, for which
+/// vm-device has no other name than that of a memory-mapped register.
+struct Topology<M> {
+    builder: PageBuilder,
+    slots: Vec<Arc<Slot<M>>>,
+    /// Descriptors, keyed by the address of their first byte.
+    descriptors: Bus<MmioAddress, Arc<Slot<M>>>,
+    /// Rings, keyed by their address; with the number of the queue.
+    rings: Bus<MmioAddress, (Arc<Slot<M>>, u16)>,
+}
+
+impl<M> std::fmt::Debug for VirtioBus<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("VirtioBus").finish_non_exhaustive()
+    }
+}
+
+impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
+    /// A bus without devices. `memory` holds RAM and, behind it, page and rings as `builder`
+    /// plans them, which has planned no device yet; `vm` delivers the interruptions.
+    ///
+    /// The page is zeroed: a guest finds an empty one.
+    ///
+    /// # Errors
+    ///
+    /// The page is outside `memory`.
+    pub fn new(memory: Arc<M>, builder: PageBuilder, vm: Arc<dyn Vm>) -> Result<Self, BusError> {
+        builder.zero(&*memory)?;
+        Ok(VirtioBus {
+            early_console: Mutex::new(EarlyConsole::new(builder.page_address())),
+            memory,
+            vm,
+            topology: RwLock::new(Topology {
+                builder,
+                slots: Vec::new(),
+                descriptors: Bus::new(),
+                rings: Bus::new(),
+            }),
+        })
+    }
+
+    /// Where the text of the guest's early console goes; nowhere by default.
+    pub fn set_early_console(&self, sink: Box<dyn Write + Send>) {
+        lock(&self.early_console).set_sink(sink);
+    }
+
+    /// Adds a device behind the others and returns its place. A guest that runs does not look
+    /// for it until it is told with [`announce`](Self::announce), or scans again.
+    ///
+    /// # Errors
+    ///
+    /// The device does not fit into the page or its rings not into the memory behind, or it
+    /// offers features beyond the 32 that the page has room for. Nothing has changed then.
+    pub fn add(&self, device: SharedDevice<M>) -> Result<DeviceId, BusError> {
+        let mut topology = self
+            .topology
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        let id = DeviceId(topology.slots.len());
+        let mut builder = topology.builder.clone();
+        let (layout, config) = {
+            let device = lock(&device);
+            let device_type = device.device_type();
+            let features = device.device_features() | RING_FEATURES;
+            let layout = builder.add(&DeviceSpec {
+                device_type: u8::try_from(device_type)
+                    .map_err(|_| BusError::DeviceType(device_type))?,
+                queues: device.queue_max_sizes(),
+                features: u32::try_from(features)
+                    .map_err(|_| BusError::Features(device.device_features()))?,
+                config_len: device.config_len(),
+            })?;
+            let mut config = vec![0; device.config_len()];
+            device.read_config(0, &mut config);
+            (layout, config)
+        };
+        let slot = Slot::new(id, layout, device, self.memory.clone(), self.vm.clone());
+        slot.view().rebuild(&config)?;
+
+        let layout = slot.layout();
+        let size = layout.layout().size() as u64;
+        let range = BusRange::new(MmioAddress(layout.address()), size)?;
+        topology.descriptors.register(range, slot.clone())?;
+        for (index, queue) in (0u16..).zip(layout.queues()) {
+            let size = queue.ring.area() as u64;
+            let range = BusRange::new(MmioAddress(queue.address), size)?;
+            topology.rings.register(range, (slot.clone(), index))?;
+        }
+        topology.builder = builder;
+        topology.slots.push(slot);
+        Ok(id)
+    }
+
+    /// Tells a running guest that a device was added. Only for guests known to be Linux 2.6.36
+    /// or later: older ones take the address of the descriptor for that of a queue of theirs.
+    ///
+    /// # Errors
+    ///
+    /// There is no such device, or the interruption cannot be queued.
+    pub fn announce(&self, id: DeviceId) -> Result<(), BusError> {
+        let desc = self.slot(id)?.layout().address();
+        let event = VirtioEvent::DeviceAdded { desc };
+        Ok(self.vm.inject(ExternalInterrupt::virtio(event))?)
+    }
+
+    /// Copies the device's configuration space into the page, and tells the driver if there is
+    /// one that is ready.
+    ///
+    /// # Errors
+    ///
+    /// There is no such device, or the interruption cannot be queued.
+    pub fn config_changed(&self, id: DeviceId) -> Result<(), BusError> {
+        self.slot(id)?.config_changed()
+    }
+
+    /// Whether the device has stopped because its driver broke a rule.
+    ///
+    /// # Errors
+    ///
+    /// There is no such device.
+    pub fn needs_reset(&self, id: DeviceId) -> Result<bool, BusError> {
+        Ok(self.slot(id)?.is_broken())
+    }
+
+    /// Guest-physical address of the device page, which is also the size of RAM.
+    pub fn page_address(&self) -> u64 {
+        self.topology().builder.page_address()
+    }
+
+    fn slot(&self, id: DeviceId) -> Result<Arc<Slot<M>>, BusError> {
+        let slot = self.topology().slots.get(id.0).cloned();
+        slot.ok_or(BusError::NoSuchDevice)
+    }
+
+    fn topology(&self) -> RwLockReadGuard<'_, Topology<M>> {
+        self.topology.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The device whose descriptor starts at exactly `addr`.
+    fn descriptor_at(&self, addr: u64) -> Option<Arc<Slot<M>>> {
+        let topology = self.topology();
+        let (range, slot) = topology.descriptors.device(MmioAddress(addr))?;
+        (range.base() == MmioAddress(addr)).then(|| slot.clone())
+    }
+
+    /// The queue whose ring starts at exactly `addr`.
+    fn ring_at(&self, addr: u64) -> Option<(Arc<Slot<M>>, u16)> {
+        let topology = self.topology();
+        let (range, ring) = topology.rings.device(MmioAddress(addr))?;
+        (range.base() == MmioAddress(addr)).then(|| ring.clone())
+    }
+}
+
+/// Locks `mutex`. A thread that panicked with it is no reason to take the others along.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! One device on the bus and the turns of its life.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use s390_hypervisor::Vm;
+use s390_virtio_page::{status, DeviceLayout, DeviceView, ViewError, VQCONFIG_TOKEN};
+use s390_vring::{BigEndian, Layout, Queue, RingFeatures};
+use vm_memory::{Bytes, GuestAddress, GuestMemory};
+
+use super::driver_signal::DriverSignal;
+use super::error::BusError;
+use super::{lock, DeviceId, SharedDevice};
+use crate::{ActivateError, Activation};
+
+/// A device, its place in the page, and whether it runs.
+///
+/// Locks are taken in the order `life`, then `device`. The event loop takes `device` alone.
+pub(super) struct Slot<M> {
+    signal: Arc<DriverSignal<M>>,
+    device: SharedDevice<M>,
+    events: Vec<Arc<vmm_sys_util::eventfd::EventFd>>,
+    life: Mutex<Life>,
+    /// Whether the device is active; for NOTIFY, which takes no lock then.
+    active: AtomicBool,
+}
+
+/// What SET_STATUS and RESET change.
+#[derive(Default)]
+struct Life {
+    driver_ok: bool,
+}
+
+impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
+    pub(super) fn new(
+        id: DeviceId,
+        layout: DeviceLayout,
+        device: SharedDevice<M>,
+        memory: Arc<M>,
+        vm: Arc<dyn Vm>,
+    ) -> Arc<Self> {
+        let events = lock(&device).queue_events().to_vec();
+        let name = format!("virtio{} (type {})", id.0, layout.device_type());
+        Arc::new(Slot {
+            signal: Arc::new(DriverSignal {
+                name,
+                layout,
+                memory,
+                vm,
+                broken: AtomicBool::new(false),
+            }),
+            device,
+            events,
+            life: Mutex::default(),
+            active: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn layout(&self) -> &DeviceLayout {
+        &self.signal.layout
+    }
+
+    pub(super) fn view(&self) -> DeviceView<'_, M> {
+        self.signal.view()
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.signal.broken.load(Ordering::SeqCst)
+    }
+
+    fn name(&self) -> &str {
+        &self.signal.name
+    }
+
+    /// NOTIFY of queue `index`. Returns whether the ring is a good one.
+    pub(super) fn notify(&self, index: u16) -> Result<bool, BusError> {
+        if !self.active.load(Ordering::SeqCst) {
+            self.early_kick()?;
+        }
+        // A driver that hears of it can give up; one that does not would wait for ever.
+        if self.is_broken() {
+            return Ok(false);
+        }
+        self.wake(index);
+        Ok(true)
+    }
+
+    /// Drivers up to Linux 3.18 use their queues before they say DRIVER_OK. Accepted features
+    /// are final by then.
+    fn early_kick(&self) -> Result<(), BusError> {
+        let mut life = lock(&self.life);
+        let status = self.view().status()?;
+        if status & status::DRIVER != 0 && status & status::FAILED == 0 {
+            self.start(&mut life)?;
+        }
+        Ok(())
+    }
+
+    /// SET_STATUS: the guest wrote the status byte.
+    pub(super) fn set_status(&self) -> Result<(), BusError> {
+        let mut life = lock(&self.life);
+        let status = self.view().status()?;
+        log::debug!("{}: status {status:#04x}", self.name());
+        if status == 0 {
+            return self.reset_locked(&mut life);
+        }
+        self.take_config()?;
+        if status & status::FAILED != 0 {
+            self.stop(&mut life);
+        } else if status::precedes_queues(status) {
+            // A driver that begins: rings are as they were left by the previous one, which may
+            // be the same driver before a rebind without a RESET.
+            self.stop(&mut life);
+            self.view().zero_rings()?;
+        } else {
+            self.start(&mut life)?;
+            life.driver_ok = true;
+        }
+        Ok(())
+    }
+
+    /// RESET.
+    pub(super) fn reset(&self) -> Result<(), BusError> {
+        log::debug!("{}: reset", self.name());
+        self.reset_locked(&mut lock(&self.life))
+    }
+
+    fn reset_locked(&self, life: &mut Life) -> Result<(), BusError> {
+        self.stop(life);
+        self.forget_tokens()?;
+        self.view().reset()?;
+        self.view().write_config(0, &self.device_config())?;
+        self.signal.broken.store(false, Ordering::SeqCst);
+        Ok(())
+    }
+
+    /// The device's part of a machine reset: it stops. The page comes later, when all have.
+    pub(super) fn power_off(&self) {
+        self.stop(&mut lock(&self.life));
+        self.signal.broken.store(false, Ordering::SeqCst);
+    }
+
+    /// The device's part of a machine reset in a page that is all zeros.
+    pub(super) fn rebuild(&self) -> Result<(), BusError> {
+        Ok(self.view().rebuild(&self.device_config())?)
+    }
+
+    /// See [`VirtioBus::config_changed`](super::VirtioBus::config_changed).
+    pub(super) fn config_changed(&self) -> Result<(), BusError> {
+        let life = lock(&self.life);
+        self.view().write_config(0, &self.device_config())?;
+        // Drivers up to Linux 3.17 call through a driver that must be bound.
+        if life.driver_ok {
+            self.signal.config_event()?;
+        }
+        Ok(())
+    }
+
+    fn device_config(&self) -> Vec<u8> {
+        let device = lock(&self.device);
+        let mut config = vec![0; device.config_len()];
+        device.read_config(0, &mut config);
+        config
+    }
+
+    /// The guest writes its configuration space without telling anybody: look now.
+    fn take_config(&self) -> Result<(), BusError> {
+        let mut device = lock(&self.device);
+        let mut written = vec![0; device.config_len()];
+        let mut known = written.clone();
+        self.view().read_config(0, &mut written)?;
+        device.read_config(0, &mut known);
+        if written != known {
+            device.write_config(0, &written);
+        }
+        Ok(())
+    }
+
+    /// Activates the device, unless it is active or broken. A device that refuses is broken.
+    fn start(&self, _life: &mut Life) -> Result<(), BusError> {
+        if self.active.load(Ordering::SeqCst) || self.is_broken() {
+            return Ok(());
+        }
+        let accepted = self.view().accepted_features()?;
+        match self.activate(accepted.into()) {
+            Ok(()) => {
+                log::debug!("{}: active, features {accepted:#x}", self.name());
+                self.active.store(true, Ordering::SeqCst);
+                // What was added without a notification that reached us.
+                (0u16..)
+                    .take(self.events.len())
+                    .for_each(|index| self.wake(index));
+            }
+            Err(error) => crate::SignalDriver::needs_reset(&*self.signal, &*error),
+        }
+        Ok(())
+    }
+
+    fn activate(&self, driver_features: u64) -> Result<(), ActivateError> {
+        let memory = &self.signal.memory;
+        let mut queues = Vec::with_capacity(self.layout().queues().len());
+        for place in self.layout().queues() {
+            let size = place.ring.num();
+            let mut queue = Queue::<BigEndian>::new(size)?;
+            let layout = Layout::legacy(size).ok_or("no ring has that size")?;
+            queue.set_layout(GuestAddress(place.address), &layout)?;
+            queue.set_features(RingFeatures::from_bits(driver_features))?;
+            queue.activate(&**memory)?;
+            queues.push(queue);
+        }
+        lock(&self.device).activate(Activation {
+            memory: memory.clone(),
+            queues,
+            driver_features,
+            driver: self.signal.clone(),
+        })
+    }
+
+    /// Stops the device: when this returns it writes no ring and sends no interruption.
+    fn stop(&self, life: &mut Life) {
+        life.driver_ok = false;
+        self.active.store(false, Ordering::SeqCst);
+        lock(&self.device).reset();
+    }
+
+    fn wake(&self, index: u16) {
+        if let Some(event) = self.events.get(usize::from(index)) {
+            // Only a counter that is full fails, and then the event is set anyway.
+            let _ = event.write(1);
+        }
+    }
+
+    /// The guest's names for the queues are void after a reset: an interruption under one would
+    /// reach freed memory.
+    fn forget_tokens(&self) -> Result<(), BusError> {
+        for index in 0..self.layout().layout().num_vq {
+            let at = self.layout().layout().vqconfig(index) + VQCONFIG_TOKEN;
+            let addr = GuestAddress(self.layout().address() + at as u64);
+            self.signal
+                .memory
+                .write_slice(&[0; 8], addr)
+                .map_err(ViewError::from)?;
+        }
+        Ok(())
+    }
+}

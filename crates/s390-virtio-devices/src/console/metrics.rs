@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What a console counts.
+
+use crate::metrics::{Counter, QueueMetrics};
+
+/// Counters of a console.
+#[derive(Debug, Default)]
+pub struct ConsoleMetrics {
+    /// The queue of buffers for input.
+    pub rx_queue: QueueMetrics,
+    /// The queue of output.
+    pub tx_queue: QueueMetrics,
+    /// Bytes typed into the guest.
+    pub rx_bytes: Counter,
+    /// Bytes that the guest printed.
+    pub tx_bytes: Counter,
+    /// Times that the sink refused output, which is then lost.
+    pub tx_errors: Counter,
+}

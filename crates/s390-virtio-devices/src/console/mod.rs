@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The console (virtio 1.2, section 5.3, legacy interface), with one port.
+
+mod device;
+mod event_handler;
+mod handler;
+mod input;
+mod metrics;
+
+pub use device::{Console, ConsoleSize};
+pub use handler::ConsoleHandler;
+pub use input::ConsoleInput;
+pub use metrics::ConsoleMetrics;

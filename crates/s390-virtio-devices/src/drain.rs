@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The loop that every queue's handler runs.
+
+use s390_vring::{DescriptorChain, DeviceQueue};
+use vm_memory::GuestMemory;
+
+use crate::metrics::QueueMetrics;
+use crate::SignalDriver;
+
+/// Why a handler gave up on its queue: the driver broke a rule.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HandlerError {
+    /// Something is wrong with the ring or a chain.
+    #[error("queue {queue} is malformed")]
+    Queue {
+        /// Number of the queue.
+        queue: u16,
+        /// What is wrong.
+        #[source]
+        source: s390_vring::Error,
+    },
+    /// A chain is not a request of this device.
+    #[error("queue {queue} holds {what}")]
+    Request {
+        /// Number of the queue.
+        queue: u16,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
+
+/// Where a handler stopped.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing is left to do until the driver or the other side moves.
+    Idle,
+    /// There is more to do; other devices get their turn first.
+    More,
+}
+
+/// What becomes of a chain that was taken from a queue.
+#[derive(Copy, Clone, Debug)]
+pub(crate) enum Disposition {
+    /// It goes back to the driver, this many bytes of its writable buffers having been written.
+    Used(u32),
+    /// Nothing can be done with it now: it stays available and the handler stops, until
+    /// something else than the driver wakes it.
+    Later,
+    /// The same, but it can be tried again as soon as other devices have had their turn.
+    Again,
+}
+
+/// Why a chain cannot be handled.
+#[derive(Debug)]
+pub(crate) enum ChainError {
+    /// Its buffers cannot be reached.
+    Queue(s390_vring::Error),
+    /// It is no request of this device.
+    Request(&'static str),
+}
+
+impl From<s390_vring::Error> for ChainError {
+    fn from(error: s390_vring::Error) -> Self {
+        ChainError::Queue(error)
+    }
+}
+
+/// A queue with its number and its way to the driver, while a handler works on it.
+pub(crate) struct Drain<'a, Q, M> {
+    pub(crate) queue: &'a mut Q,
+    pub(crate) memory: &'a M,
+    pub(crate) index: u16,
+    pub(crate) driver: &'a dyn SignalDriver,
+    pub(crate) metrics: &'a QueueMetrics,
+}
+
+impl<Q: DeviceQueue, M: GuestMemory> Drain<'_, Q, M> {
+    /// Handles available chains until there are none, until one has to wait, or until the queue
+    /// has been round once: a driver that never stops adding chains must not keep the thread.
+    /// Interrupts the driver once, if anything was used and it wants that.
+    pub(crate) fn run(
+        mut self,
+        mut handle: impl FnMut(&DescriptorChain) -> Result<Disposition, ChainError>,
+    ) -> Result<Progress, HandlerError> {
+        let queue = self.index;
+        self.try_run(&mut handle).map_err(|error| match error {
+            ChainError::Queue(source) => HandlerError::Queue { queue, source },
+            ChainError::Request(what) => HandlerError::Request { queue, what },
+        })
+    }
+
+    fn try_run(
+        &mut self,
+        handle: &mut impl FnMut(&DescriptorChain) -> Result<Disposition, ChainError>,
+    ) -> Result<Progress, ChainError> {
+        let budget = self.queue.size();
+        let mut used = 0;
+        let progress = loop {
+            self.queue.disable_notification(self.memory)?;
+            if let Some(progress) = self.pass(budget, &mut used, handle)? {
+                // Notifications stay off: the driver is not what the chain waits for.
+                break progress;
+            }
+            if used == budget {
+                break Progress::More;
+            }
+            if !self.queue.enable_notification(self.memory)? {
+                break Progress::Idle;
+            }
+        };
+        if used > 0 {
+            self.signal()?;
+        }
+        Ok(progress)
+    }
+
+    /// One pass over the queue; returns where it stopped if a chain has to wait.
+    fn pass(
+        &mut self,
+        budget: u16,
+        used: &mut u16,
+        handle: &mut impl FnMut(&DescriptorChain) -> Result<Disposition, ChainError>,
+    ) -> Result<Option<Progress>, ChainError> {
+        while *used < budget {
+            let Some(chain) = self.queue.pop_descriptor_chain(self.memory)? else {
+                break;
+            };
+            let progress = match handle(&chain)? {
+                Disposition::Used(len) => {
+                    self.queue.add_used(self.memory, chain.head_index(), len)?;
+                    self.metrics.chains.inc();
+                    *used += 1;
+                    continue;
+                }
+                Disposition::Later => Progress::Idle,
+                Disposition::Again => Progress::More,
+            };
+            self.queue.go_to_previous_position();
+            return Ok(Some(progress));
+        }
+        Ok(None)
+    }
+
+    fn signal(&mut self) -> Result<(), ChainError> {
+        if self.queue.needs_notification(self.memory)? {
+            self.metrics.interrupts.inc();
+            self.driver.signal_used_queue(self.index);
+        } else {
+            self.metrics.suppressed.inc();
+        }
+        Ok(())
+    }
+}

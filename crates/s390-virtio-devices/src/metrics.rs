@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Counters that other threads may read while a device works.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds `n`.
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Ordering::Relaxed);
+    }
+
+    /// Adds one.
+    pub fn inc(&self) {
+        self.add(1);
+    }
+
+    /// The number now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What happened on one queue.
+#[derive(Debug, Default)]
+pub struct QueueMetrics {
+    /// Notifications by the driver.
+    pub kicks: Counter,
+    /// Chains returned to the driver.
+    pub chains: Counter,
+    /// Interruptions sent.
+    pub interrupts: Counter,
+    /// Times that the driver did not want one.
+    pub suppressed: Counter,
+}

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What an entropy device counts.
+
+use crate::metrics::{Counter, QueueMetrics};
+
+/// Counters of an entropy device.
+#[derive(Debug, Default)]
+pub struct RngMetrics {
+    /// The request queue.
+    pub queue: QueueMetrics,
+    /// Random bytes given to the guest.
+    pub bytes: Counter,
+    /// Times that the source failed.
+    pub errors: Counter,
+}

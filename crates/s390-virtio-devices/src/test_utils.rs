@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the tests of the handlers share: guest memory and a driver that records.
+
+use std::error::Error;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex};
+
+use s390_vring::mock::MockDriver;
+use s390_vring::{ByteOrder, Queue, RingFeatures};
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+use crate::{SignalDriver, Transport};
+
+pub(crate) type Memory = GuestMemoryMmap<()>;
+
+/// A transport with rings and headers in byte order `E`.
+pub(crate) struct TestTransport<E>(PhantomData<E>);
+
+impl<E: ByteOrder> Transport for TestTransport<E> {
+    type Order = E;
+    type Queue = Queue<E>;
+    type Memory = Memory;
+}
+
+/// 1 MiB of memory.
+pub(crate) fn memory() -> Arc<Memory> {
+    Arc::new(Memory::from_ranges(&[(GuestAddress(0), 1 << 20)]).unwrap())
+}
+
+/// A driver of a queue with `size` entries at `base`.
+pub(crate) fn queue<E: ByteOrder>(
+    memory: &Memory,
+    base: u64,
+    size: u16,
+) -> MockDriver<'_, E, Memory> {
+    MockDriver::new(memory, GuestAddress(base), size, RingFeatures::default())
+}
+
+pub(crate) fn bytes(memory: &Memory, addr: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    memory.read_slice(&mut bytes, GuestAddress(addr)).unwrap();
+    bytes
+}
+
+/// Records what a device signals.
+#[derive(Default)]
+pub(crate) struct Recorder {
+    pub(crate) used: Mutex<Vec<u16>>,
+    pub(crate) failures: Mutex<Vec<String>>,
+}
+
+impl Recorder {
+    /// The queues signalled since the last call.
+    pub(crate) fn take_used(&self) -> Vec<u16> {
+        std::mem::take(&mut self.used.lock().unwrap())
+    }
+}
+
+impl SignalDriver for Recorder {
+    fn signal_used_queue(&self, queue: u16) {
+        self.used.lock().unwrap().push(queue);
+    }
+
+    fn needs_reset(&self, reason: &dyn Error) {
+        self.failures.lock().unwrap().push(reason.to_string());
+    }
+}
