@@ -117,3 +117,95 @@ impl<T: Transport> ConsoleHandler<T> {
         progress
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use s390_vring::{BigEndian, Buffer};
+    use vm_memory::{Bytes, GuestAddress};
+
+    use super::*;
+    use crate::test_utils::{bytes, memory, queue, Memory, Recorder, TestTransport};
+
+    const BUFFER: u64 = 0x10000;
+
+    fn handler(
+        memory: &Arc<Memory>,
+        signals: &Arc<Recorder>,
+    ) -> ConsoleHandler<TestTransport<BigEndian>> {
+        let rx = queue::<BigEndian>(memory, 0, 8).device_queue();
+        let tx = queue::<BigEndian>(memory, 0x4000, 8).device_queue();
+        ConsoleHandler::new(memory.clone(), [rx, tx], signals.clone(), Arc::default())
+    }
+
+    #[test]
+    fn prints_at_once_and_in_order() {
+        let (memory, signals) = (memory(), Arc::new(Recorder::default()));
+        let mut handler = handler(&memory, &signals);
+        let mut tx = queue::<BigEndian>(&memory, 0x4000, 8);
+        let long: Vec<u8> = (0..9000u32).map(|i| b'a' + (i % 26) as u8).collect();
+        memory.write_slice(&long, GuestAddress(BUFFER)).unwrap();
+        tx.add_chain(&[
+            Buffer::readable(BUFFER + 26, 3),
+            Buffer::readable(BUFFER, 5),
+        ]);
+        tx.add_chain(&[Buffer::readable(BUFFER, 9000)]);
+        let mut output = Vec::new();
+        assert_eq!(handler.process_tx(&mut output).unwrap(), Progress::Idle);
+        assert_eq!(output, [b"abcabcde".as_slice(), &long].concat());
+        assert_eq!(tx.used_idx(), 2);
+        assert_eq!(signals.take_used(), [TX_QUEUE]);
+    }
+
+    #[test]
+    fn a_sink_that_fails_does_not_stop_the_guest() {
+        struct Broken;
+        impl Write for Broken {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (memory, signals) = (memory(), Arc::new(Recorder::default()));
+        let mut handler = handler(&memory, &signals);
+        let mut tx = queue::<BigEndian>(&memory, 0x4000, 8);
+        tx.add_chain(&[Buffer::readable(BUFFER, 5)]);
+        handler.process_tx(&mut Broken).unwrap();
+        assert_eq!(tx.used_idx(), 1);
+        assert_eq!(handler.metrics.tx_errors.get(), 1);
+    }
+
+    #[test]
+    fn input_waits_for_buffers_and_buffers_for_input() {
+        let (memory, signals) = (memory(), Arc::new(Recorder::default()));
+        let mut handler = handler(&memory, &signals);
+        let mut rx = queue::<BigEndian>(&memory, 0, 8);
+        let input = ConsoleInput::new().unwrap();
+        input.push(b"echo hello\n");
+        assert_eq!(handler.process_rx(&input).unwrap(), Progress::Idle);
+        assert_eq!(input.len(), 11);
+        rx.add_chain(&[Buffer::writable(BUFFER, 2), Buffer::writable(BUFFER + 2, 4)]);
+        rx.add_chain(&[Buffer::writable(BUFFER + 0x100, 64)]);
+        rx.add_chain(&[Buffer::writable(BUFFER + 0x200, 64)]);
+        handler.process_rx(&input).unwrap();
+        assert_eq!(bytes(&memory, BUFFER, 6), *b"echo h");
+        assert_eq!(bytes(&memory, BUFFER + 0x100, 5), *b"ello\n");
+        assert_eq!((rx.used_element(0).1, rx.used_element(1).1), (6, 5));
+        assert_eq!(rx.used_idx(), 2);
+        assert_eq!(signals.take_used(), [RX_QUEUE]);
+        input.push(b"x");
+        handler.process_rx(&input).unwrap();
+        assert_eq!(rx.used_idx(), 3);
+    }
+
+    #[test]
+    fn an_input_buffer_for_reading_breaks_the_queue() {
+        let (memory, signals) = (memory(), Arc::new(Recorder::default()));
+        let mut handler = handler(&memory, &signals);
+        let mut rx = queue::<BigEndian>(&memory, 0, 8);
+        rx.add_chain(&[Buffer::readable(BUFFER, 8)]);
+        let input = ConsoleInput::new().unwrap();
+        assert!(handler.process_rx(&input).is_err());
+    }
+}

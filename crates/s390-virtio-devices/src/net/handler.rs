@@ -185,3 +185,248 @@ where
         .and_then(|()| writer.write_all(frame))
         .map_err(|_| ChainError::Request("a receive buffer shorter than the header"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::io;
+    use std::os::fd::RawFd;
+
+    use s390_vring::mock::MockDriver;
+    use s390_vring::{BigEndian, Buffer, LittleEndian};
+    use vm_memory::{Bytes, GuestAddress};
+
+    use super::*;
+    use crate::test_utils::{bytes, memory, queue, Memory, Recorder, TestTransport};
+
+    const RX_RING: u64 = 0;
+    const TX_RING: u64 = 0x4000;
+    const BUFFER: u64 = 0x10000;
+
+    /// A link with a list at each end.
+    #[derive(Default)]
+    struct Link {
+        incoming: VecDeque<Vec<u8>>,
+        outgoing: Vec<Vec<u8>>,
+        full: bool,
+        down: bool,
+    }
+
+    impl NetBackend for Link {
+        fn event_fd(&self) -> RawFd {
+            unreachable!("handlers are free of file descriptors")
+        }
+
+        fn read_frame(&mut self, frame: &mut [u8]) -> io::Result<usize> {
+            let next = self.incoming.pop_front();
+            let next = next.ok_or(ErrorKind::WouldBlock)?;
+            frame[..next.len()].copy_from_slice(&next);
+            Ok(next.len())
+        }
+
+        fn write_frame(&mut self, frame: &[u8]) -> io::Result<()> {
+            if self.full {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            if self.down {
+                return Err(io::Error::other("down"));
+            }
+            self.outgoing.push(frame.to_vec());
+            Ok(())
+        }
+    }
+
+    struct Bench<'a, E: ByteOrder> {
+        rx: MockDriver<'a, E, Memory>,
+        tx: MockDriver<'a, E, Memory>,
+        handler: NetHandler<TestTransport<E>>,
+        signals: Arc<Recorder>,
+        link: Link,
+    }
+
+    impl<'a, E: ByteOrder> Bench<'a, E> {
+        fn new(memory: &'a Arc<Memory>, features: u64) -> Self {
+            let rx = queue::<E>(memory, RX_RING, 8);
+            let tx = queue::<E>(memory, TX_RING, 8);
+            let signals = Arc::new(Recorder::default());
+            let handler = NetHandler::new(
+                memory.clone(),
+                [rx.device_queue(), tx.device_queue()],
+                signals.clone(),
+                features,
+                Arc::default(),
+            );
+            Bench {
+                rx,
+                tx,
+                handler,
+                signals,
+                link: Link::default(),
+            }
+        }
+
+        fn process_rx(&mut self) -> Progress {
+            self.handler.process_rx(&mut self.link).unwrap()
+        }
+
+        fn process_tx(&mut self) -> Progress {
+            self.handler.process_tx(&mut self.link).unwrap()
+        }
+    }
+
+    fn frame(len: usize, seed: u8) -> Vec<u8> {
+        (0..len).map(|i| (i as u8).wrapping_mul(seed)).collect()
+    }
+
+    #[test]
+    fn receives_behind_a_header_of_zeros() {
+        let memory = memory();
+        let mut bench = Bench::<BigEndian>::new(&memory, 0);
+        let buffers = [
+            Buffer::writable(BUFFER, 10),
+            Buffer::writable(BUFFER + 0x1000, 1514),
+        ];
+        memory
+            .write_slice(&[0xee; 16], GuestAddress(BUFFER))
+            .unwrap();
+        bench.rx.add_chain(&buffers);
+        bench.link.incoming.push_back(frame(1514, 3));
+        assert_eq!(bench.process_rx(), Progress::Idle);
+        let used = bench.rx.driver().pop_used().unwrap().unwrap();
+        assert_eq!(used.len, 1524);
+        assert_eq!(
+            bytes(&memory, BUFFER, 11),
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xee]
+        );
+        assert_eq!(bytes(&memory, BUFFER + 0x1000, 1514), frame(1514, 3));
+        assert_eq!(bench.signals.take_used(), [RX_QUEUE]);
+    }
+
+    #[test]
+    fn the_number_of_buffers_has_the_drivers_byte_order() {
+        fn header<E: ByteOrder>(features: u64) -> Vec<u8> {
+            let memory = memory();
+            let mut bench = Bench::<E>::new(&memory, features);
+            bench.rx.add_chain(&[Buffer::writable(BUFFER, 100)]);
+            bench.link.incoming.push_back(frame(60, 1));
+            bench.process_rx();
+            assert_eq!(bench.rx.driver().pop_used().unwrap().unwrap().len, 72);
+            bytes(&memory, BUFFER + 10, 2)
+        }
+        assert_eq!(header::<BigEndian>(1 << VIRTIO_NET_F_MRG_RXBUF), [0, 1]);
+        assert_eq!(header::<LittleEndian>(1 << VIRTIO_F_VERSION_1), [1, 0]);
+    }
+
+    #[test]
+    fn frames_wait_for_buffers() {
+        let memory = memory();
+        let mut bench = Bench::<BigEndian>::new(&memory, 0);
+        bench.link.incoming.extend([frame(60, 1), frame(61, 2)]);
+        assert_eq!(bench.process_rx(), Progress::Idle);
+        assert_eq!(bench.link.incoming.len(), 2);
+        // The driver is asked to tell of the buffer that is missing.
+        assert_eq!(bench.rx.used_flags(), 0);
+        bench.rx.add_chain(&[Buffer::writable(BUFFER, 100)]);
+        assert_eq!(bench.process_rx(), Progress::Idle);
+        assert_eq!(bench.link.incoming.len(), 1);
+        assert_eq!(bench.rx.driver().pop_used().unwrap().unwrap().len, 70);
+    }
+
+    #[test]
+    fn buffers_wait_for_frames() {
+        let memory = memory();
+        let mut bench = Bench::<BigEndian>::new(&memory, 0);
+        bench.rx.add_chain(&[Buffer::writable(BUFFER, 100)]);
+        assert_eq!(bench.process_rx(), Progress::Idle);
+        assert_eq!(bench.rx.used_idx(), 0);
+        assert!(bench.signals.take_used().is_empty());
+        bench.link.incoming.push_back(frame(60, 1));
+        assert_eq!(bench.process_rx(), Progress::Idle);
+        assert_eq!(bench.rx.used_idx(), 1);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_dropped_and_counted() {
+        let memory = memory();
+        let mut bench = Bench::<BigEndian>::new(&memory, 0);
+        bench.rx.add_chain(&[Buffer::writable(BUFFER, 70)]);
+        bench
+            .link
+            .incoming
+            .extend([frame(61, 1), frame(13, 1), frame(0, 1), frame(60, 5)]);
+        assert_eq!(bench.process_rx(), Progress::Idle);
+        assert_eq!(bytes(&memory, BUFFER + 10, 60), frame(60, 5));
+        assert_eq!(bench.handler.metrics.rx_dropped.get(), 3);
+        assert_eq!(bench.handler.metrics.rx_frames.get(), 1);
+        // A flood of them leaves other devices their turn.
+        bench.rx.add_chain(&[Buffer::writable(BUFFER, 70)]);
+        bench.link.incoming.extend(vec![frame(61, 1); 300]);
+        assert_eq!(bench.process_rx(), Progress::More);
+        assert_eq!(bench.process_rx(), Progress::Idle);
+        assert_eq!(bench.handler.metrics.rx_dropped.get(), 303);
+    }
+
+    #[test]
+    fn sends_frames_from_any_cut_of_the_buffers() {
+        let memory = memory();
+        let mut bench = Bench::<BigEndian>::new(&memory, 0);
+        memory
+            .write_slice(&frame(100, 7), GuestAddress(BUFFER + 10))
+            .unwrap();
+        bench.tx.add_chain(&[
+            Buffer::readable(BUFFER, 10),
+            Buffer::readable(BUFFER + 10, 100),
+        ]);
+        bench.tx.add_chain(&[Buffer::readable(BUFFER, 110)]);
+        bench.tx.add_chain(&[
+            Buffer::readable(BUFFER, 3),
+            Buffer::readable(BUFFER + 3, 107),
+        ]);
+        assert_eq!(bench.process_tx(), Progress::Idle);
+        assert_eq!(bench.link.outgoing, vec![frame(100, 7); 3]);
+        assert_eq!(bench.tx.used_element(2).1, 0);
+        assert_eq!(bench.signals.take_used(), [TX_QUEUE]);
+    }
+
+    #[test]
+    fn a_full_link_keeps_the_frame_in_the_queue() {
+        let memory = memory();
+        let mut bench = Bench::<BigEndian>::new(&memory, 0);
+        bench.tx.add_chain(&[Buffer::readable(BUFFER, 110)]);
+        bench.link.full = true;
+        assert_eq!(bench.process_tx(), Progress::Idle);
+        assert_eq!(bench.tx.used_idx(), 0);
+        bench.link.full = false;
+        assert_eq!(bench.process_tx(), Progress::Idle);
+        assert_eq!((bench.tx.used_idx(), bench.link.outgoing.len()), (1, 1));
+        assert_eq!(bench.handler.metrics.tx_waits.get(), 1);
+    }
+
+    #[test]
+    fn frames_that_cannot_be_sent_are_counted() {
+        let memory = memory();
+        let mut bench = Bench::<BigEndian>::new(&memory, 0);
+        bench.tx.add_chain(&[Buffer::readable(BUFFER, 23)]);
+        bench.tx.add_chain(&[Buffer::readable(BUFFER, 10 + 65_551)]);
+        bench.process_tx();
+        assert_eq!(bench.handler.metrics.tx_dropped.get(), 2);
+        bench.tx.add_chain(&[Buffer::readable(BUFFER, 10 + 65_550)]);
+        bench.process_tx();
+        bench.link.down = true;
+        bench.tx.add_chain(&[Buffer::readable(BUFFER, 110)]);
+        bench.process_tx();
+        let metrics = &bench.handler.metrics;
+        assert_eq!((metrics.tx_frames.get(), metrics.tx_errors.get()), (1, 1));
+        assert_eq!(bench.tx.used_idx(), 4);
+    }
+
+    #[test]
+    fn chains_without_a_header_break_the_queue() {
+        let memory = memory();
+        let mut bench = Bench::<BigEndian>::new(&memory, 0);
+        bench.rx.add_chain(&[Buffer::writable(BUFFER, 9)]);
+        assert!(bench.handler.process_rx(&mut bench.link).is_err());
+        bench.tx.add_chain(&[Buffer::readable(BUFFER, 9)]);
+        assert!(bench.handler.process_tx(&mut bench.link).is_err());
+    }
+}

@@ -89,3 +89,43 @@ fn read(source: &mut dyn Read, bytes: &mut [u8]) -> std::io::Result<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use s390_vring::{BigEndian, Buffer};
+
+    use super::*;
+    use crate::test_utils::{bytes, memory, queue, Recorder, TestTransport};
+
+    const BUFFER: u64 = 0x10000;
+
+    #[test]
+    fn answers_with_at_most_32_bytes() {
+        let (memory, signals) = (memory(), Arc::new(Recorder::default()));
+        let mut mock = queue::<BigEndian>(&memory, 0, 8);
+        let mut handler = RngHandler::<TestTransport<BigEndian>>::new(
+            memory.clone(),
+            mock.device_queue(),
+            signals.clone(),
+            Arc::default(),
+        );
+        mock.add_chain(&[Buffer::writable(BUFFER, 64)]);
+        mock.add_chain(&[
+            Buffer::writable(BUFFER + 0x100, 3),
+            Buffer::writable(BUFFER + 0x200, 4),
+        ]);
+        let source: Vec<u8> = (1..=100).collect();
+        handler.process(&mut source.as_slice()).unwrap();
+        assert_eq!((mock.used_element(0).1, mock.used_element(1).1), (32, 7));
+        assert_eq!(
+            bytes(&memory, BUFFER, 64),
+            [&source[..32], &[0; 32]].concat()
+        );
+        assert_eq!(bytes(&memory, BUFFER + 0x100, 3), [33, 34, 35]);
+        assert_eq!(bytes(&memory, BUFFER + 0x200, 4), [36, 37, 38, 39]);
+        assert_eq!(signals.take_used(), [0]);
+
+        mock.add_chain(&[Buffer::readable(BUFFER, 64)]);
+        assert!(handler.process(&mut source.as_slice()).is_err());
+    }
+}
