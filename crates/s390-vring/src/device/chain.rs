@@ -17,7 +17,7 @@ pub struct Segment {
 }
 
 /// Chains of up to this many buffers need no heap.
-const INLINE_SEGMENTS: usize = 6;
+const INLINE_SEGMENTS: usize = 4;
 
 /// A chain of buffers that the driver made available, already validated as a whole.
 ///

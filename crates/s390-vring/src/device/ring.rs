@@ -65,6 +65,18 @@ impl Areas {
     }
 }
 
+/// `len` bytes of guest memory, if they are one piece of host memory.
+#[inline]
+pub(super) fn host_slice<M: GuestMemory>(
+    mem: &M,
+    addr: GuestAddress,
+    len: usize,
+    access: Permissions,
+) -> Option<VolatileSlice<'_, BS<'_, M::Bitmap>>> {
+    let slice = mem.get_slices(addr, len, access).ok()?.next()?.ok()?;
+    (slice.len() == len).then_some(slice)
+}
+
 /// A part of a queue in host memory.
 struct Part<'a, E, B> {
     slice: VolatileSlice<'a, B>,
@@ -84,17 +96,13 @@ impl<'a, E: ByteOrder, B: BitmapSlice> Part<'a, E, B> {
         M: GuestMemory,
         M::Bitmap: WithBitmapSlice<'a, S = B>,
     {
-        match mem
-            .get_slices(addr, len, access)
-            .ok()
-            .and_then(|mut i| i.next())
-        {
-            Some(Ok(slice)) if slice.len() == len => Ok(Part {
+        match host_slice(mem, addr, len, access) {
+            Some(slice) => Ok(Part {
                 slice,
                 addr,
                 _order: PhantomData,
             }),
-            _ => Err(Error::RingOutsideMemory { addr: addr.0, len }),
+            None => Err(Error::RingOutsideMemory { addr: addr.0, len }),
         }
     }
 
@@ -137,11 +145,27 @@ impl<E: ByteOrder, B: BitmapSlice> DescTable<'_, E, B> {
     /// The descriptor at `index`, read once; `None` outside the table.
     #[inline]
     pub(super) fn get(&self, index: u16) -> Option<Descriptor> {
-        let mut bytes = [0; Descriptor::SIZE];
         let offset = Descriptor::SIZE * usize::from(index);
-        self.part.slice.read_slice(&mut bytes, offset).ok()?;
-        Some(Descriptor::from_bytes::<E>(bytes))
+        read_descriptor::<E, B>(&self.part.slice, offset)
     }
+}
+
+/// The descriptor at `offset` bytes in a table, each byte read once; `None` outside the table.
+#[inline]
+pub(super) fn read_descriptor<E: ByteOrder, B: BitmapSlice>(
+    table: &VolatileSlice<'_, B>,
+    offset: usize,
+) -> Option<Descriptor> {
+    let mut bytes = [0; Descriptor::SIZE];
+    let half = |offset| table.load::<u64>(offset, Ordering::Relaxed);
+    // Aligned, as a queue's own table is, two loads do.
+    if let Ok(first) = half(offset) {
+        bytes[..8].copy_from_slice(&first.to_ne_bytes());
+        bytes[8..].copy_from_slice(&half(offset + 8).ok()?.to_ne_bytes());
+    } else {
+        table.read_slice(&mut bytes, offset).ok()?;
+    }
+    Some(Descriptor::from_bytes::<E>(bytes))
 }
 
 /// The available ring.

@@ -9,7 +9,7 @@ use vm_memory::{
     Address, Bytes, GuestAddress, GuestMemory, GuestMemoryBackend, GuestMemoryRegion, Permissions,
 };
 
-use super::ring::DescTable;
+use super::ring::{host_slice, read_descriptor, DescTable};
 use super::{DescriptorChain, Error, Segment};
 use crate::{ByteOrder, Descriptor};
 
@@ -20,6 +20,7 @@ use crate::{ByteOrder, Descriptor};
 pub const MAX_INDIRECT_CHAIN: u16 = 1024;
 
 /// Takes the chain at `head`, or says what is wrong with it.
+#[inline]
 pub(super) fn walk<E, B, M>(
     mem: &M,
     table: &DescTable<'_, E, B>,
@@ -78,28 +79,34 @@ struct Walk<'m, M> {
 
 impl<M: GuestMemory> Walk<'_, M> {
     /// Follows the table that `desc`, the last direct descriptor, refers to. Its write flag has no meaning.
-    #[cold]
     fn indirect<E: ByteOrder>(mut self, desc: Descriptor) -> Result<DescriptorChain, Error> {
         let head = self.chain.head_index();
         let Some(size) = table_size(desc.len) else {
             return Err(Error::IndirectTableLength { len: desc.len });
         };
         self.check(desc.addr, desc.len, Permissions::Read)?;
+        let table = host_slice(
+            self.mem,
+            GuestAddress(desc.addr),
+            desc.len as usize,
+            Permissions::Read,
+        );
         self.max = self.max.max(MAX_INDIRECT_CHAIN);
         let mut index = 0;
         loop {
             if index >= size {
                 return Err(Error::DescriptorIndex { index, size });
             }
-            let addr = GuestAddress(desc.addr + Descriptor::SIZE as u64 * u64::from(index));
-            let mut bytes = [0; Descriptor::SIZE];
-            self.mem
-                .read_slice(&mut bytes, addr)
-                .map_err(|_| Error::SegmentOutsideMemory {
-                    addr: desc.addr,
-                    len: desc.len,
-                })?;
-            let entry = Descriptor::from_bytes::<E>(bytes);
+            let offset = Descriptor::SIZE * usize::from(index);
+            let entry = match &table {
+                Some(table) => read_descriptor::<E, _>(table, offset),
+                // The table crosses a border between regions.
+                None => self.read_at::<E>(desc.addr, offset),
+            }
+            .ok_or(Error::SegmentOutsideMemory {
+                addr: desc.addr,
+                len: desc.len,
+            })?;
             if entry.refers_to_indirect_table() {
                 return Err(Error::IndirectMisplaced { head });
             }
@@ -109,6 +116,14 @@ impl<M: GuestMemory> Walk<'_, M> {
             }
             index = entry.next;
         }
+    }
+
+    /// The descriptor `offset` bytes into the table at `table`, which lies within guest memory.
+    fn read_at<E: ByteOrder>(&self, table: u64, offset: usize) -> Option<Descriptor> {
+        let mut bytes = [0; Descriptor::SIZE];
+        let addr = table.checked_add(offset as u64)?;
+        self.mem.read_slice(&mut bytes, GuestAddress(addr)).ok()?;
+        Some(Descriptor::from_bytes::<E>(bytes))
     }
 
     #[inline]
