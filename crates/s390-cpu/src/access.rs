@@ -269,6 +269,24 @@ impl Cpu {
             .then(|| e.addend.wrapping_add(ea as usize) as *mut u8)
     }
 
+    /// Moves `len` bytes (not 0) as if byte by byte from left to right, if both operands are in
+    /// pages with fast entries. `false` if nothing was done.
+    #[inline]
+    pub(crate) fn move_fast(&mut self, to: u64, from: u64, len: usize) -> bool {
+        let (Some(src), Some(dst)) = (self.fast(from, len, false), self.fast(to, len, true)) else {
+            return false;
+        };
+        // `copy_volatile` works from left to right in pieces of 8: the destination must not
+        // start inside the piece that is being read.
+        if (1..8).contains(&(dst as usize).wrapping_sub(src as usize)) {
+            return false;
+        }
+        // SAFETY: `fast` says that the bytes are in pages of guest memory that may be read and
+        // written.
+        unsafe { copy_volatile(src, dst, len) };
+        true
+    }
+
     /// Checks that `len` bytes (at most a page) of the operand space may be stored, without
     /// storing. Instructions that store more than once call it first where nothing may be
     /// stored unless all can be; what follows cannot trap.

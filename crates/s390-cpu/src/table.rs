@@ -7,7 +7,7 @@
 
 use crate::cpu::{Cpu, Exec};
 use crate::decode::{Format, Insn};
-use crate::exec::{branch, general, pseudo};
+use crate::exec::{branch, decimal, general, long, pseudo, storage, translate};
 
 /// What the decoder and the block builder need to know of an instruction.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -177,7 +177,65 @@ instructions! {
     RISBG "risbg" 0xec55 RIEf 34 NO => general::risbg;
     RXSBG "rxsbg" 0xec57 RIEf 34 NO => general::rxsbg;
 
-    // --- general: storage to storage, strings, decimal, interlocked ---
+    // --- general: storage to storage, strings, decimal ---
+    MVCL "mvcl" 0x0e00 RR 0 NO => long::mvcl;
+    CLCL "clcl" 0x0f00 RR 0 NO => long::clcl;
+    CVD "cvd" 0x4e00 RX 0 NO => decimal::cvd;
+    CVB "cvb" 0x4f00 RX 0 NO => decimal::cvb;
+    MVCLE "mvcle" 0xa800 RS 0 NO => long::mvcle;
+    CLCLE "clcle" 0xa900 RS 0 NO => long::clcle;
+    CKSM "cksm" 0xb241 RRE 0 NO => long::cksm;
+    MVPG "mvpg" 0xb254 RRE 0 NO => long::mvpg;
+    MVST "mvst" 0xb255 RRE 0 NO => long::mvst;
+    CLST "clst" 0xb25d RRE 0 NO => long::clst;
+    SRST "srst" 0xb25e RRE 0 NO => long::srst;
+    TRE "tre" 0xb2a5 RRE 0 NO => translate::tre;
+    CU21 "cu21" 0xb2a6 RRF 0 NO => translate::cu21;
+    CU12 "cu12" 0xb2a7 RRF 0 NO => translate::cu12;
+    TRTT "trtt" 0xb990 RRF 0 NO => translate::trtt;
+    TRTO "trto" 0xb991 RRF 0 NO => translate::trto;
+    TROT "trot" 0xb992 RRF 0 NO => translate::trot;
+    TROO "troo" 0xb993 RRF 0 NO => translate::troo;
+    CU14 "cu14" 0xb9b0 RRF 22 NO => translate::cu14;
+    CU24 "cu24" 0xb9b1 RRF 22 NO => translate::cu24;
+    CU41 "cu41" 0xb9b2 RRF 22 NO => translate::cu41;
+    CU42 "cu42" 0xb9b3 RRF 22 NO => translate::cu42;
+    SRSTU "srstu" 0xb9be RRE 22 NO => long::srstu;
+    TRTR "trtr" 0xd000 SSa 22 NO => storage::trtr;
+    MVN "mvn" 0xd100 SSa 0 NO => storage::mvn;
+    MVC "mvc" 0xd200 SSa 0 NO => storage::mvc;
+    MVZ "mvz" 0xd300 SSa 0 NO => storage::mvz;
+    NC "nc" 0xd400 SSa 0 NO => storage::nc;
+    CLC "clc" 0xd500 SSa 0 NO => storage::clc;
+    OC "oc" 0xd600 SSa 0 NO => storage::oc;
+    XC "xc" 0xd700 SSa 0 NO => storage::xc;
+    TR "tr" 0xdc00 SSa 0 NO => storage::tr;
+    TRT "trt" 0xdd00 SSa 0 NO => storage::trt;
+    ED "ed" 0xde00 SSa 0 NO => decimal::ed;
+    EDMK "edmk" 0xdf00 SSa 0 NO => decimal::edmk;
+    PKU "pku" 0xe100 SSa 0 NO => decimal::pku;
+    UNPKU "unpku" 0xe200 SSa 0 NO => decimal::unpku;
+    CVBY "cvby" 0xe306 RXY 18 NO => decimal::cvb;
+    CVBG "cvbg" 0xe30e RXY 0 NO => decimal::cvbg;
+    CVDY "cvdy" 0xe326 RXY 18 NO => decimal::cvd;
+    CVDG "cvdg" 0xe32e RXY 0 NO => decimal::cvdg;
+    MVCRL "mvcrl" 0xe50a SSE 61 NO => storage::mvcrl;
+    MVCIN "mvcin" 0xe800 SSa 0 NO => storage::mvcin;
+    PKA "pka" 0xe900 SSa 0 NO => decimal::pka;
+    UNPKA "unpka" 0xea00 SSa 0 NO => decimal::unpka;
+    MVCLU "mvclu" 0xeb8e RSY 0 NO => long::mvclu;
+    CLCLU "clclu" 0xeb8f RSY 0 NO => long::clclu;
+    TP "tp" 0xebc0 RSL 0 NO => decimal::tp;
+    SRP "srp" 0xf000 SSb 0 NO => decimal::srp;
+    MVO "mvo" 0xf100 SSb 0 NO => decimal::mvo;
+    PACK "pack" 0xf200 SSb 0 NO => decimal::pack_zoned;
+    UNPK "unpk" 0xf300 SSb 0 NO => decimal::unpk;
+    ZAP "zap" 0xf800 SSb 0 NO => decimal::zap;
+    CP "cp" 0xf900 SSb 0 NO => decimal::cp;
+    AP "ap" 0xfa00 SSb 0 NO => decimal::ap;
+    SP "sp" 0xfb00 SSb 0 NO => decimal::sp;
+    MP "mp" 0xfc00 SSb 0 NO => decimal::mp;
+    DP "dp" 0xfd00 SSb 0 NO => decimal::dp;
 
     // --- control ---
 

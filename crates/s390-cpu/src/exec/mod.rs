@@ -6,5 +6,9 @@
 //! as they were.
 
 pub(crate) mod branch;
+pub(crate) mod decimal;
 pub(crate) mod general;
+pub(crate) mod long;
 pub(crate) mod pseudo;
+pub(crate) mod storage;
+pub(crate) mod translate;
