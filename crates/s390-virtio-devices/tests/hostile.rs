@@ -47,11 +47,15 @@ fn breaks(crime: impl Fn(&Machine, Driver<'_>)) {
     assert!(machine.interrupts().is_empty());
     // A driver that listens hears that the ring is not good any more.
     assert_eq!(driver.kick(0), EINVAL);
-    // Neither another DRIVER_OK nor a new beginning helps.
+    // Neither another DRIVER_OK nor a new beginning with a good ring helps.
     driver.set_status(0x07);
     driver.set_status(0x03);
+    let mut queue = driver.find_vq(0, TOKEN);
+    queue.add(&read_request(&machine, 0));
     driver.set_status(0x07);
     assert_eq!(driver.kick(0), EINVAL);
+    machine.run_events();
+    assert_eq!(queue.used(), None);
 
     works(&machine, 1);
     works(&machine, 0);

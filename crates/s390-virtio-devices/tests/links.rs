@@ -4,6 +4,7 @@
 mod common;
 
 use std::io::Write;
+use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex};
 
 use common::*;
@@ -96,32 +97,50 @@ fn a_full_link_resumes_by_itself_and_loses_nothing() {
     let machine = Machine::new();
     let (link, peer) = DatagramLink::pair().unwrap();
     peer.set_nonblocking(true).unwrap();
-    machine.add(Net::new(Box::new(link), MacAddress::local(1)).unwrap());
+    let net = Net::new(Box::new(link), MacAddress::local(1)).unwrap();
+    let metrics = net.metrics();
+    machine.add(net);
     let driver = machine.driver(0);
     driver.begin_probe(0);
     let mut tx = driver.find_vq(1, 0x200);
     driver.finish_probe();
-    const FRAMES: u16 = 200;
+    // More than any socket buffers.
+    const FRAMES: u16 = 256;
+    const LEN: u32 = 16_000;
+    machine.write(DATA, &[0; 10]);
     for n in 0..FRAMES {
-        let at = DATA + 0x100 * u64::from(n);
-        machine.write(at, &[0; 110]);
-        machine.write(at + 10, &n.to_be_bytes());
-        tx.add(&[Buffer::readable(at, 110)]);
-    }
-    tx.kick();
-    let mut received = Vec::new();
-    while received.len() < usize::from(FRAMES) {
-        machine.run_events();
-        let mut frame = [0; 200];
-        let before = received.len();
-        while let Ok(100) = peer.recv(&mut frame) {
-            received.push(u16::from_be_bytes([frame[0], frame[1]]));
+        let number = DATA + 0x100 + u64::from(n) * 2;
+        machine.write(number, &n.to_be_bytes());
+        tx.add(&[
+            Buffer::readable(DATA, 10),
+            Buffer::readable(number, 2),
+            Buffer::readable(DATA + 0x1000, LEN - 2),
+        ]);
+        if n % 64 == 63 {
+            tx.kick();
+            machine.run_events();
+            receive(&machine, &peer, &mut tx, n + 1);
         }
-        assert!(received.len() > before, "stuck after {before} frames");
     }
-    assert!((0..FRAMES).eq(received));
-    machine.run_events();
-    assert!((0..FRAMES).all(|_| tx.used() == Some(0)));
+    assert!(metrics.tx_waits.get() > 0);
+    assert_eq!(metrics.tx_frames.get(), u64::from(FRAMES));
+}
+
+/// Receives 64 frames, the last of which is number `end` - 1, while the device sends them.
+fn receive(machine: &Machine, peer: &UnixDatagram, tx: &mut GuestQueue<'_>, end: u16) {
+    let mut next = end - 64;
+    while next < end {
+        let before = next;
+        let mut frame = vec![0; 20_000];
+        while let Ok(len) = peer.recv(&mut frame) {
+            assert_eq!(len, 16_000);
+            assert_eq!(frame[..2], next.to_be_bytes());
+            next += 1;
+        }
+        assert!(next > before, "stuck before frame {next}");
+        machine.run_events();
+    }
+    assert!((0..64).all(|_| tx.used() == Some(0)));
 }
 
 #[test]
@@ -174,4 +193,23 @@ fn entropy_comes_in_small_portions() {
     assert_eq!(queue.used(), Some(32));
     assert_ne!(machine.read(DATA, 32), [0; 32]);
     assert_eq!(machine.read(DATA + 32, 32), [0; 32]);
+}
+
+#[test]
+fn a_queue_that_was_full_asks_for_notifications_again() {
+    let machine = Machine::new();
+    machine.add(Rng::host().unwrap());
+    let driver = machine.driver(0);
+    driver.begin_probe(0);
+    let mut queue = driver.find_vq(0, 0x100);
+    driver.finish_probe();
+    machine.run_events();
+    for n in 0..8 {
+        queue.add(&[Buffer::writable(DATA + 0x100 * n, 64)]);
+    }
+    queue.kick();
+    machine.run_events();
+    assert!((0..8).all(|_| queue.used() == Some(32)));
+    let used_flags = driver.ring_address(0) + driver.layout(0).used_ring() as u64;
+    assert_eq!(machine.read(used_flags, 2), [0, 0]);
 }

@@ -190,7 +190,12 @@ fn config_changes_are_announced_to_a_ready_driver_only() {
     driver.set_token(1, 0);
     assert!(resize(94).is_empty());
     driver.set_token(1, 0x7000);
+    driver.set_status(0x87);
+    assert!(resize(95).is_empty());
+    driver.finish_probe();
+    assert_eq!(resize(95).len(), 1);
     driver.reset();
+    driver.set_token(1, 0x7000);
     assert!(resize(95).is_empty());
     assert_eq!(driver.config()[..4], [0, 95, 0, 50]);
 }
