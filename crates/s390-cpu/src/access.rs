@@ -5,6 +5,8 @@
 //! simply not entered in the buffer: a page with decoded instructions or under low-address
 //! protection is never fast to write.
 
+mod interlocked;
+
 use std::sync::Arc;
 
 use vm_memory::bitmap::Bitmap;

@@ -208,8 +208,9 @@ fn decode_block(cpu: &mut Cpu, addr: u64, abs: u64) -> Vec<Insn> {
     insns
 }
 
-/// Decodes the instruction at `addr` alone, wherever its bytes are.
-pub(crate) fn decode_one(cpu: &mut Cpu, addr: u64) -> Result<Insn, Trap> {
+/// Decodes the instruction at `addr` alone, wherever its bytes are. `modifier` is ORed into its
+/// second byte, as EXECUTE does.
+pub(crate) fn decode_one(cpu: &mut Cpu, addr: u64, modifier: u8) -> Result<Insn, Trap> {
     if addr & 1 != 0 {
         return Err(cpu.specification());
     }
@@ -220,6 +221,7 @@ pub(crate) fn decode_one(cpu: &mut Cpu, addr: u64) -> Result<Insn, Trap> {
         let addr = addr.wrapping_add(at as u64) & cpu.addr_mask;
         cpu.read_space(Space::Instruction, addr, &mut text[at..at + 2])?;
     }
+    text[1] |= modifier;
     let ctx: Context = cpu.decode_context(addr);
     Ok(decode(first_48_bits(&text), &ctx, |bit| cpu.model.has(bit)))
 }

@@ -67,6 +67,10 @@ pub(crate) struct ProgramInterruption {
     pub(crate) access_id: u8,
     /// Operand access identification, lowcore 0xa2.
     pub(crate) operand_id: u8,
+    /// Monitor class, lowcore 0x95, of a monitor event.
+    pub(crate) monitor_class: u8,
+    /// Monitor code, lowcore 0xb0, of a monitor event.
+    pub(crate) monitor_code: u64,
 }
 
 /// Program interruption codes (Principles of Operation, chapter 6).

@@ -164,7 +164,7 @@ impl Engine {
     /// Runs the instruction at the PSW's address alone.
     fn run_one(&mut self) -> Event {
         let cpu = &mut *self.cpu;
-        let insn = match decode_one(cpu, cpu.psw_addr) {
+        let insn = match decode_one(cpu, cpu.psw_addr, 0) {
             Ok(insn) => insn,
             Err(_) => return Event::FetchFault,
         };

@@ -1,35 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Branches.
+//! General instructions: branches.
+
+use s390_extint::Psw;
 
 use crate::cpu::{Cpu, Exec, Flow};
 use crate::decode::Insn;
+use crate::exec::compare::{order, selects};
+use crate::exec::operand;
 
-/// Whether mask `m` selects condition code `cc`.
-#[inline(always)]
-fn selects(m: u8, cc: u8) -> bool {
-    m & 8 >> cc != 0
-}
-
-/// Whether the mask of a compare-and-branch selects how `a` compares to `b`.
-#[inline(always)]
-fn compares<T: Ord>(m: u8, a: T, b: T) -> bool {
-    selects(
-        m,
-        if a == b {
-            0
-        } else if a < b {
-            1
-        } else {
-            2
-        },
-    )
-}
-
+/// A relative branch: its target is in `imm`.
 #[inline(always)]
 fn taken_if(condition: bool) -> Exec {
     Ok(if condition { Flow::Taken } else { Flow::Next })
 }
 
+/// A branch to an address from registers.
 #[inline(always)]
 fn jump_if(c: &mut Cpu, condition: bool, target: u64) -> Exec {
     c.jump = target & c.addr_mask;
@@ -48,12 +33,23 @@ pub(crate) fn jump_register(c: &mut Cpu, i: &Insn) -> Exec {
     jump_if(c, true, c.g(i.r2))
 }
 
-/// BRANCH ON CONDITION (register). R2 0 does not branch; mask 14 or 15 then serializes, which
-/// one CPU alone cannot see.
+/// BRANCH ON CONDITION (register) with mask 14 or 15 and R2 0: serialization. Storage accesses
+/// of this CPU before it come before those after it, and instructions that others stored are
+/// seen from here on.
+pub(crate) fn serialize(c: &mut Cpu, _: &Insn) -> Exec {
+    std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
+    Ok(if c.shared.attention.any() {
+        Flow::Sync
+    } else {
+        Flow::Next
+    })
+}
+
+/// BRANCH ON CONDITION (register). The decoder took care of R2 0, which does not branch.
 #[inline(always)]
 pub(crate) fn bcr(c: &mut Cpu, i: &Insn) -> Exec {
     let cc = c.cc.get();
-    jump_if(c, i.r2 != 0 && selects(i.r1, cc), c.g(i.r2))
+    jump_if(c, selects(i.r1, cc), c.g(i.r2))
 }
 
 /// BRANCH ON CONDITION.
@@ -61,6 +57,15 @@ pub(crate) fn bcr(c: &mut Cpu, i: &Insn) -> Exec {
 pub(crate) fn bc(c: &mut Cpu, i: &Insn) -> Exec {
     let cc = c.cc.get();
     jump_if(c, selects(i.r1, cc), c.ea(i))
+}
+
+/// BRANCH INDIRECT ON CONDITION.
+pub(crate) fn bic(c: &mut Cpu, i: &Insn) -> Exec {
+    if !selects(i.r1, c.cc.get()) {
+        return Ok(Flow::Next);
+    }
+    let target = c.read_u64(c.ea(i))?;
+    jump_if(c, true, target)
 }
 
 /// BRANCH RELATIVE ON CONDITION (LONG).
@@ -77,42 +82,244 @@ pub(crate) fn bras(c: &mut Cpu, i: &Insn) -> Exec {
     Ok(Flow::Taken)
 }
 
+/// BRANCH AND SAVE.
+pub(crate) fn bas(c: &mut Cpu, i: &Insn) -> Exec {
+    let (target, link) = (c.ea(i), c.link_addr(i));
+    c.set_g_address(i.r1, link);
+    jump_if(c, true, target)
+}
+
+/// BRANCH AND SAVE (register): R2 0 only saves.
+#[inline(always)]
+pub(crate) fn basr(c: &mut Cpu, i: &Insn) -> Exec {
+    let (target, link) = (c.g(i.r2), c.link_addr(i));
+    c.set_g_address(i.r1, link);
+    jump_if(c, i.r2 != 0, target)
+}
+
+/// What BRANCH AND LINK saves: in the 24-bit mode also the length of the instruction, condition
+/// code and program mask.
+fn link_information(c: &Cpu, i: &Insn) -> u64 {
+    let link = c.link_addr(i);
+    if c.psw_mask & (Psw::EXTENDED | Psw::BASIC) != 0 {
+        return link;
+    }
+    let program_mask = (c.psw_mask & Psw::PROGRAM_MASK) >> 40;
+    u64::from(i.ilc / 2) << 30 | u64::from(c.cc.get()) << 28 | program_mask << 24 | link
+}
+
+/// BRANCH AND LINK.
+pub(crate) fn bal(c: &mut Cpu, i: &Insn) -> Exec {
+    let (target, link) = (c.ea(i), link_information(c, i));
+    c.set_g_address(i.r1, link);
+    jump_if(c, true, target)
+}
+
+/// BRANCH AND LINK (register): R2 0 only links.
+pub(crate) fn balr(c: &mut Cpu, i: &Insn) -> Exec {
+    let (target, link) = (c.g(i.r2), link_information(c, i));
+    c.set_g_address(i.r1, link);
+    jump_if(c, i.r2 != 0, target)
+}
+
+/// BRANCH AND SAVE AND SET MODE: the addressing mode goes into the link and comes with R2.
+pub(crate) fn bassm(c: &mut Cpu, i: &Insn) -> Exec {
+    let target = c.g(i.r2);
+    let link = c.link_addr(i) | u64::from(c.is_64bit());
+    c.set_g_address(i.r1, link);
+    branch_and_set_mode(c, i, target)
+}
+
+/// BRANCH AND SET MODE: saves the addressing mode in R1 unless that is 0.
+pub(crate) fn bsm(c: &mut Cpu, i: &Insn) -> Exec {
+    let target = c.g(i.r2);
+    if i.r1 != 0 {
+        let v = c.g(i.r1);
+        match c.psw_mask & (Psw::EXTENDED | Psw::BASIC) {
+            0 => c.set_g(i.r1, v & !0x8000_0000),
+            Psw::BASIC => c.set_g(i.r1, v | 0x8000_0000),
+            _ => c.set_g(i.r1, v | 1),
+        }
+    }
+    branch_and_set_mode(c, i, target)
+}
+
+/// Branches to `target` in the mode that it tells: bit 63 the 64-bit mode, otherwise bit 32 the
+/// 31-bit mode. R2 0 does neither.
+fn branch_and_set_mode(c: &mut Cpu, i: &Insn, target: u64) -> Exec {
+    if i.r2 == 0 {
+        return Ok(Flow::Next);
+    }
+    let (mode, target) = if target & 1 != 0 {
+        (Psw::EXTENDED | Psw::BASIC, target & !1)
+    } else if target & 0x8000_0000 != 0 {
+        (Psw::BASIC, target & 0x7fff_ffff)
+    } else {
+        (0, target & 0x00ff_ffff)
+    };
+    set_mode(c, mode);
+    c.psw_addr = target;
+    Ok(Flow::NewPsw)
+}
+
+fn set_mode(c: &mut Cpu, mode: u64) {
+    c.psw_mask = c.psw_mask & !(Psw::EXTENDED | Psw::BASIC) | mode;
+    c.psw_mask_changed();
+}
+
+/// SET ADDRESSING MODE: the next instruction must have an address that the mode can express.
+fn set_addressing_mode(c: &mut Cpu, i: &Insn, mode: u64, addr_mask: u64) -> Exec {
+    let next = c.next_addr(i);
+    if next & !addr_mask != 0 {
+        return Err(c.specification());
+    }
+    set_mode(c, mode);
+    c.psw_addr = next;
+    Ok(Flow::NewPsw)
+}
+
+/// SET ADDRESSING MODE (24).
+pub(crate) fn sam24(c: &mut Cpu, i: &Insn) -> Exec {
+    set_addressing_mode(c, i, 0, 0x00ff_ffff)
+}
+
+/// SET ADDRESSING MODE (31).
+pub(crate) fn sam31(c: &mut Cpu, i: &Insn) -> Exec {
+    set_addressing_mode(c, i, Psw::BASIC, 0x7fff_ffff)
+}
+
+/// SET ADDRESSING MODE (64).
+pub(crate) fn sam64(c: &mut Cpu, i: &Insn) -> Exec {
+    set_addressing_mode(c, i, Psw::EXTENDED | Psw::BASIC, u64::MAX)
+}
+
+/// Counts R1 (`$get`, `$set`) down; `true` until it is zero.
+macro_rules! counts {
+    ($($name:ident: $get:ident, $set:ident;)*) => {$(
+        #[inline(always)]
+        fn $name(c: &mut Cpu, i: &Insn) -> bool {
+            let n = c.$get(i.r1).wrapping_sub(1);
+            c.$set(i.r1, n);
+            n != 0
+        }
+    )*};
+}
+
+counts! {
+    count32: g32, set_g32;
+    count64: g, set_g;
+    count_high: high, set_high;
+}
+
 /// BRANCH RELATIVE ON COUNT (32).
 #[inline(always)]
 pub(crate) fn brct(c: &mut Cpu, i: &Insn) -> Exec {
-    let n = c.g32(i.r1).wrapping_sub(1);
-    c.set_g32(i.r1, n);
-    taken_if(n != 0)
+    taken_if(count32(c, i))
 }
 
 /// BRANCH RELATIVE ON COUNT (64).
 #[inline(always)]
 pub(crate) fn brctg(c: &mut Cpu, i: &Insn) -> Exec {
-    let n = c.g(i.r1).wrapping_sub(1);
-    c.set_g(i.r1, n);
-    taken_if(n != 0)
+    taken_if(count64(c, i))
 }
 
-/// COMPARE AND BRANCH RELATIVE (32).
-#[inline(always)]
-pub(crate) fn crj(c: &mut Cpu, i: &Insn) -> Exec {
-    taken_if(compares(i.m, c.g32(i.r1) as i32, c.g32(i.r2) as i32))
+/// BRANCH RELATIVE ON COUNT HIGH.
+pub(crate) fn brcth(c: &mut Cpu, i: &Insn) -> Exec {
+    taken_if(count_high(c, i))
 }
 
-/// COMPARE LOGICAL AND BRANCH RELATIVE (32).
-#[inline(always)]
-pub(crate) fn clrj(c: &mut Cpu, i: &Insn) -> Exec {
-    taken_if(compares(i.m, c.g32(i.r1), c.g32(i.r2)))
+/// BRANCH ON COUNT (32).
+pub(crate) fn bct(c: &mut Cpu, i: &Insn) -> Exec {
+    let target = c.ea(i);
+    let condition = count32(c, i);
+    jump_if(c, condition, target)
 }
 
-/// COMPARE IMMEDIATE AND BRANCH RELATIVE (64).
-#[inline(always)]
-pub(crate) fn cgij(c: &mut Cpu, i: &Insn) -> Exec {
-    taken_if(compares(i.m, c.g(i.r1) as i64, i64::from(i.disp)))
+/// BRANCH ON COUNT (64).
+pub(crate) fn bctg(c: &mut Cpu, i: &Insn) -> Exec {
+    let target = c.ea(i);
+    let condition = count64(c, i);
+    jump_if(c, condition, target)
 }
 
-/// COMPARE IMMEDIATE AND BRANCH RELATIVE (32).
-#[inline(always)]
-pub(crate) fn cij(c: &mut Cpu, i: &Insn) -> Exec {
-    taken_if(compares(i.m, c.g32(i.r1) as i32, i.disp))
+/// BRANCH ON COUNT (32, register): R2 0 only counts.
+pub(crate) fn bctr(c: &mut Cpu, i: &Insn) -> Exec {
+    let target = c.g(i.r2);
+    let condition = count32(c, i) && i.r2 != 0;
+    jump_if(c, condition, target)
+}
+
+/// BRANCH ON COUNT (64, register): R2 0 only counts.
+pub(crate) fn bctgr(c: &mut Cpu, i: &Insn) -> Exec {
+    let target = c.g(i.r2);
+    let condition = count64(c, i) && i.r2 != 0;
+    jump_if(c, condition, target)
+}
+
+/// Adds R3 to R1 and tells whether the sum is above the odd register of the pair that R3 is in.
+macro_rules! indexes {
+    ($($name:ident: $signed:ty, $get:ident, $set:ident;)*) => {$(
+        #[inline(always)]
+        fn $name(c: &mut Cpu, i: &Insn) -> bool {
+            let limit = c.$get(i.r3 | 1) as $signed;
+            let sum = c.$get(i.r1).wrapping_add(c.$get(i.r3));
+            c.$set(i.r1, sum);
+            sum as $signed > limit
+        }
+    )*};
+}
+
+indexes! {
+    index32: i32, g32, set_g32;
+    index64: i64, g, set_g;
+}
+
+/// BRANCH (RELATIVE) ON INDEX HIGH, BRANCH (RELATIVE) ON INDEX LOW OR EQUAL.
+macro_rules! index_branches {
+    ($($relative:ident, $absolute:ident: $index:ident, $high:literal;)*) => {$(
+        pub(crate) fn $relative(c: &mut Cpu, i: &Insn) -> Exec {
+            taken_if($index(c, i) == $high)
+        }
+
+        pub(crate) fn $absolute(c: &mut Cpu, i: &Insn) -> Exec {
+            let target = c.ea(i);
+            let condition = $index(c, i) == $high;
+            jump_if(c, condition, target)
+        }
+    )*};
+}
+
+index_branches! {
+    brxh, bxh: index32, true;
+    brxle, bxle: index32, false;
+    brxhg, bxhg: index64, true;
+    brxlg, bxleg: index64, false;
+}
+
+/// COMPARE (LOGICAL) (IMMEDIATE) AND BRANCH (RELATIVE): the mask is in `m`. In the form that is
+/// not relative the target is the storage operand address.
+macro_rules! compare_and_branch {
+    ($($relative:ident, $absolute:ident: $a:ident, $b:ident, $absolute_b:ident as $t:ty;)*) => {$(
+        #[inline(always)]
+        pub(crate) fn $relative(c: &mut Cpu, i: &Insn) -> Exec {
+            let (a, b) = (operand::$a(c, i)? as $t, operand::$b(c, i)? as $t);
+            taken_if(selects(i.m, order(a, b)))
+        }
+
+        pub(crate) fn $absolute(c: &mut Cpu, i: &Insn) -> Exec {
+            let (a, b) = (operand::$a(c, i)? as $t, operand::$absolute_b(c, i)? as $t);
+            jump_if(c, selects(i.m, order(a, b)), c.ea(i))
+        }
+    )*};
+}
+
+compare_and_branch! {
+    crj, crb: w1, w2, w2 as i32;
+    cgrj, cgrb: g1, g2, g2 as i64;
+    clrj, clrb: w1, w2, w2 as u32;
+    clgrj, clgrb: g1, g2, g2 as u64;
+    cij, cib: w1, imm8c_s32, imm32 as i32;
+    cgij, cgib: g1, imm8c_s64, imm64 as i64;
+    clij, clib: w1, imm8c_z32, imm8z32 as u32;
+    clgij, clgib: g1, imm8c_z64, imm8z64 as u64;
 }

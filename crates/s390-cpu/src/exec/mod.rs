@@ -5,10 +5,24 @@
 //! can trap any more, unless the architecture says otherwise: a trap leaves registers and storage
 //! as they were.
 
+pub(crate) mod arithmetic;
+pub(crate) mod bits;
 pub(crate) mod branch;
+pub(crate) mod compare;
+pub(crate) mod conditional;
 pub(crate) mod decimal;
-pub(crate) mod general;
+pub(crate) mod execute;
+pub(crate) mod interlocked;
+pub(crate) mod load;
+pub(crate) mod logical;
 pub(crate) mod long;
+pub(crate) mod multiple;
+pub(crate) mod multiply;
+mod operand;
 pub(crate) mod pseudo;
+pub(crate) mod registers;
+pub(crate) mod shift;
+pub(crate) mod state;
 pub(crate) mod storage;
+pub(crate) mod store;
 pub(crate) mod translate;

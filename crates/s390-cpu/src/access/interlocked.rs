@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Interlocked updates: fetch and store of an aligned operand with nobody's store in between.
+//!
+//! Operands are updated with host atomics, so that CPUs on several threads see what the
+//! architecture promises. Quadwords use the host's instruction where there is one, otherwise a
+//! lock that only quadword updates take.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicU8, Ordering};
+
+use crate::access::PAGE_MASK;
+use crate::cpu::{Cpu, Trap};
+use crate::dat::{Access, Space};
+use vm_memory::bitmap::Bitmap;
+
+impl Cpu {
+    /// Calls `f` with the host address of `len` bytes that may be stored. They must not cross a
+    /// page boundary, as no aligned operand does; the host address has their alignment.
+    fn interlocked<T>(
+        &mut self,
+        ea: u64,
+        len: usize,
+        f: impl FnOnce(*mut u8) -> T,
+    ) -> Result<T, Trap> {
+        assert!(
+            (ea ^ (ea + (len as u64 - 1))) & PAGE_MASK == 0,
+            "inside a page"
+        );
+        if let Some(p) = self.fast(ea, len, true) {
+            return Ok(f(p));
+        }
+        let abs = self.translate(ea, Space::Operand, Access::Write)?;
+        self.check_own_block(abs, len)?;
+        self.enter(ea, abs, true);
+        let result = f(self.ram.host(abs, len as u64));
+        self.ram.code().mark_dirty(abs as usize, len);
+        Ok(result)
+    }
+}
+
+macro_rules! updates {
+    ($($update:ident $compare_and_swap:ident $read:ident $write:ident $t:ty, $atomic:ty;)*) => {$(
+        impl Cpu {
+            /// Replaces the big-endian value at `ea` by what `f` makes of it; returns what was
+            /// there. Interlocked if `ea` is aligned.
+            pub(crate) fn $update(&mut self, ea: u64, f: impl Fn($t) -> $t) -> Result<$t, Trap> {
+                if ea % size_of::<$t>() as u64 != 0 {
+                    self.check_write(ea, size_of::<$t>())?;
+                    let old = self.$read(ea)?;
+                    self.$write(ea, f(old))?;
+                    return Ok(old);
+                }
+                self.interlocked(ea, size_of::<$t>(), |p| {
+                    // SAFETY: `interlocked` gives an address in guest memory, which is mapped
+                    // as long as the CPU lives; it is as aligned as `ea` since pages are.
+                    let cell = unsafe { <$atomic>::from_ptr(p.cast()) };
+                    let change = |v| Some(f(<$t>::from_be(v)).to_be());
+                    let old = cell.fetch_update(Ordering::SeqCst, Ordering::SeqCst, change);
+                    <$t>::from_be(old.unwrap_or_else(|old| old))
+                })
+            }
+
+            /// Stores `new` at `ea`, which must be aligned, if `expected` is there. Returns what
+            /// was there.
+            pub(crate) fn $compare_and_swap(
+                &mut self,
+                ea: u64,
+                expected: $t,
+                new: $t,
+            ) -> Result<$t, Trap> {
+                assert!(ea % size_of::<$t>() as u64 == 0, "aligned");
+                self.interlocked(ea, size_of::<$t>(), |p| {
+                    // SAFETY: as above.
+                    let cell = unsafe { <$atomic>::from_ptr(p.cast()) };
+                    let (expected, new) = (expected.to_be(), new.to_be());
+                    let old =
+                        cell.compare_exchange(expected, new, Ordering::SeqCst, Ordering::SeqCst);
+                    <$t>::from_be(old.unwrap_or_else(|old| old))
+                })
+            }
+        }
+    )*};
+}
+
+updates! {
+    update_u8 compare_and_swap_u8 read_u8 write_u8 u8, AtomicU8;
+    update_u32 compare_and_swap_u32 read_u32 write_u32 u32, AtomicU32;
+    update_u64 compare_and_swap_u64 read_u64 write_u64 u64, AtomicU64;
+}
+
+impl Cpu {
+    /// Stores `new` at `ea`, which must be aligned, if `expected` is there. Returns what was
+    /// there.
+    pub(crate) fn compare_and_swap_u128(
+        &mut self,
+        ea: u64,
+        expected: u128,
+        new: u128,
+    ) -> Result<u128, Trap> {
+        assert!(ea % 16 == 0, "aligned");
+        self.interlocked(ea, 16, |p| {
+            // SAFETY: `interlocked` gives an address in guest memory, which is mapped as long as
+            // the CPU lives; it is as aligned as `ea` since pages are.
+            u128::from_be(unsafe { exchange(p.cast(), expected.to_be(), new.to_be()) })
+        })
+    }
+}
+
+/// Stores `new` at `p` if `expected` is there; returns what was there.
+///
+/// # Safety
+/// `p` must be aligned, readable and writable.
+unsafe fn exchange(p: *mut u128, expected: u128, new: u128) -> u128 {
+    #[cfg(target_arch = "x86_64")]
+    if std::arch::is_x86_feature_detected!("cmpxchg16b") {
+        // SAFETY: the CPU has the instruction; the caller vouches for `p`.
+        return unsafe {
+            std::arch::x86_64::cmpxchg16b(p, expected, new, Ordering::SeqCst, Ordering::SeqCst)
+        };
+    }
+    static QUADWORDS: std::sync::Mutex<()> = std::sync::Mutex::new(());
+    let _guard = QUADWORDS.lock().unwrap_or_else(|e| e.into_inner());
+    // SAFETY: the caller vouches for `p`.
+    unsafe {
+        let old = p.read_volatile();
+        if old == expected {
+            p.write_volatile(new);
+        }
+        old
+    }
+}

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! General instructions: interlocked fetch and update.
+
+use crate::cc::LazyCc;
+use crate::cpu::{Cpu, Exec, Flow, Trap};
+use crate::decode::Insn;
+
+/// The address of the storage operand, which must be a multiple of `size`.
+#[inline(always)]
+fn aligned(c: &mut Cpu, i: &Insn, size: u64) -> Result<u64, Trap> {
+    let ea = c.ea(i);
+    if ea & (size - 1) != 0 {
+        return Err(c.specification());
+    }
+    Ok(ea)
+}
+
+/// COMPARE AND SWAP (32).
+pub(crate) fn cs(c: &mut Cpu, i: &Insn) -> Exec {
+    let ea = aligned(c, i, 4)?;
+    let expected = c.g32(i.r1);
+    let old = c.compare_and_swap_u32(ea, expected, c.g32(i.r3))?;
+    if old != expected {
+        c.set_g32(i.r1, old);
+    }
+    c.set_cc((old != expected).into());
+    Ok(Flow::Next)
+}
+
+/// COMPARE AND SWAP (64).
+pub(crate) fn csg(c: &mut Cpu, i: &Insn) -> Exec {
+    let ea = aligned(c, i, 8)?;
+    let expected = c.g(i.r1);
+    let old = c.compare_and_swap_u64(ea, expected, c.g(i.r3))?;
+    if old != expected {
+        c.set_g(i.r1, old);
+    }
+    c.set_cc((old != expected).into());
+    Ok(Flow::Next)
+}
+
+/// COMPARE DOUBLE AND SWAP (32): register pairs.
+pub(crate) fn cds(c: &mut Cpu, i: &Insn) -> Exec {
+    c.even(i.r1 | i.r3)?;
+    let ea = aligned(c, i, 8)?;
+    let pair = |c: &Cpu, r| u64::from(c.g32(r)) << 32 | u64::from(c.g32(r + 1));
+    let (expected, new) = (pair(c, i.r1), pair(c, i.r3));
+    let old = c.compare_and_swap_u64(ea, expected, new)?;
+    if old != expected {
+        c.set_g32(i.r1, (old >> 32) as u32);
+        c.set_g32(i.r1 + 1, old as u32);
+    }
+    c.set_cc((old != expected).into());
+    Ok(Flow::Next)
+}
+
+fn quadword(c: &Cpu, r: u8) -> u128 {
+    u128::from(c.g(r)) << 64 | u128::from(c.g(r + 1))
+}
+
+fn set_quadword(c: &mut Cpu, r: u8, v: u128) {
+    c.set_g(r, (v >> 64) as u64);
+    c.set_g(r + 1, v as u64);
+}
+
+/// COMPARE DOUBLE AND SWAP (64): register pairs.
+pub(crate) fn cdsg(c: &mut Cpu, i: &Insn) -> Exec {
+    c.even(i.r1 | i.r3)?;
+    let ea = aligned(c, i, 16)?;
+    let (expected, new) = (quadword(c, i.r1), quadword(c, i.r3));
+    let old = c.compare_and_swap_u128(ea, expected, new)?;
+    if old != expected {
+        set_quadword(c, i.r1, old);
+    }
+    c.set_cc((old != expected).into());
+    Ok(Flow::Next)
+}
+
+/// LOAD PAIR FROM QUADWORD.
+pub(crate) fn lpq(c: &mut Cpu, i: &Insn) -> Exec {
+    c.even(i.r1)?;
+    let ea = aligned(c, i, 16)?;
+    // A quadword that cannot be stored to is not updated in one piece either.
+    let v = match c.check_write(ea, 16) {
+        Ok(()) => c.compare_and_swap_u128(ea, 0, 0)?,
+        Err(_) => {
+            let mut b = [0; 16];
+            c.read_bytes(ea, &mut b)?;
+            u128::from_be_bytes(b)
+        }
+    };
+    set_quadword(c, i.r1, v);
+    Ok(Flow::Next)
+}
+
+/// STORE PAIR TO QUADWORD.
+pub(crate) fn stpq(c: &mut Cpu, i: &Insn) -> Exec {
+    c.even(i.r1)?;
+    let ea = aligned(c, i, 16)?;
+    let new = quadword(c, i.r1);
+    let mut expected = 0;
+    loop {
+        let old = c.compare_and_swap_u128(ea, expected, new)?;
+        if old == expected {
+            return Ok(Flow::Next);
+        }
+        expected = old;
+    }
+}
+
+/// LOAD PAIR DISJOINT: two operands at once (condition code 0), or a store came between
+/// (condition code 3).
+macro_rules! load_pair {
+    ($($name:ident: $size:literal, $read:ident, $set:ident;)*) => {$(
+        pub(crate) fn $name(c: &mut Cpu, i: &Insn) -> Exec {
+            c.even(i.r3)?;
+            let (first, second) = (c.ea(i), c.ea2(i));
+            if (first | second) & ($size - 1) != 0 {
+                return Err(c.specification());
+            }
+            let (a, b) = (c.$read(first)?, c.$read(second)?);
+            let changed = a != c.$read(first)?;
+            c.$set(i.r3, a);
+            c.$set(i.r3 + 1, b);
+            c.set_cc(if changed { 3 } else { 0 });
+            Ok(Flow::Next)
+        }
+    )*};
+}
+
+load_pair! {
+    lpd: 4, read_u32, set_g32;
+    lpdg: 8, read_u64, set_g;
+}
+
+/// TEST AND SET: the leftmost bit of a byte that becomes all ones.
+pub(crate) fn ts(c: &mut Cpu, i: &Insn) -> Exec {
+    let old = c.update_u8(c.ea(i), |_| 0xff)?;
+    c.set_cc(old >> 7);
+    Ok(Flow::Next)
+}
+
+/// AND, OR, EXCLUSIVE OR immediate to a byte of storage.
+macro_rules! bytes {
+    ($($name:ident: |$a:ident, $b:ident| $value:expr;)*) => {$(
+        pub(crate) fn $name(c: &mut Cpu, i: &Insn) -> Exec {
+            let $b = i.imm as u8;
+            let $a = c.update_u8(c.ea(i), |$a| $value)?;
+            c.cc = LazyCc::logical(($value).into());
+            Ok(Flow::Next)
+        }
+    )*};
+}
+
+bytes! {
+    ni: |a, b| a & b;
+    oi: |a, b| a | b;
+    xi: |a, b| a ^ b;
+}
+
+/// ADD IMMEDIATE and ADD LOGICAL WITH SIGNED IMMEDIATE to storage: interlocked if it is aligned.
+macro_rules! add_immediate {
+    ($($signed:ident, $logical:ident: $t:ty, $s:ty, $update:ident, $cc:ident, $logical_cc:ident;)*) => {$(
+        pub(crate) fn $signed(c: &mut Cpu, i: &Insn) -> Exec {
+            let b = i.imm as i8 as $t;
+            let a = c.$update(c.ea(i), |a| a.wrapping_add(b))?;
+            c.cc = LazyCc::$cc(a, b);
+            c.fixed_overflow((a as $s).checked_add(b as $s).is_none())
+        }
+
+        pub(crate) fn $logical(c: &mut Cpu, i: &Insn) -> Exec {
+            let b = i.imm as i8 as $t;
+            let a = c.$update(c.ea(i), |a| a.wrapping_add(b))?;
+            c.cc = LazyCc::$logical_cc(a, b);
+            Ok(Flow::Next)
+        }
+    )*};
+}
+
+add_immediate! {
+    asi, alsi: u32, i32, update_u32, add32, add_logical32;
+    agsi, algsi: u64, i64, update_u64, add64, add_logical64;
+}
+
+/// LOAD AND ADD, ADD LOGICAL, AND, EXCLUSIVE OR, OR: the operand goes to R1, its combination
+/// with R3 to storage.
+macro_rules! load_and {
+    ($($add:ident $add_logical:ident $and:ident $xor:ident $or:ident:
+        $t:ty, $s:ty, $get:ident, $set:ident, $update:ident, $cc:ident, $logical_cc:ident;)*) => {$(
+        pub(crate) fn $add(c: &mut Cpu, i: &Insn) -> Exec {
+            let ea = aligned(c, i, size_of::<$t>() as u64)?;
+            let b = c.$get(i.r3);
+            let a = c.$update(ea, |a| a.wrapping_add(b))?;
+            c.$set(i.r1, a);
+            c.cc = LazyCc::$cc(a, b);
+            c.fixed_overflow((a as $s).checked_add(b as $s).is_none())
+        }
+
+        pub(crate) fn $add_logical(c: &mut Cpu, i: &Insn) -> Exec {
+            let ea = aligned(c, i, size_of::<$t>() as u64)?;
+            let b = c.$get(i.r3);
+            let a = c.$update(ea, |a| a.wrapping_add(b))?;
+            c.$set(i.r1, a);
+            c.cc = LazyCc::$logical_cc(a, b);
+            Ok(Flow::Next)
+        }
+
+        load_and! { @bitwise $and, $t, $get, $set, $update, |a, b| a & b }
+        load_and! { @bitwise $xor, $t, $get, $set, $update, |a, b| a ^ b }
+        load_and! { @bitwise $or, $t, $get, $set, $update, |a, b| a | b }
+    )*};
+    (@bitwise $name:ident, $t:ty, $get:ident, $set:ident, $update:ident, |$a:ident, $b:ident| $value:expr) => {
+        pub(crate) fn $name(c: &mut Cpu, i: &Insn) -> Exec {
+            let ea = aligned(c, i, size_of::<$t>() as u64)?;
+            let $b = c.$get(i.r3);
+            let $a = c.$update(ea, |$a| $value)?;
+            c.$set(i.r1, $a);
+            c.cc = LazyCc::logical(($value).into());
+            Ok(Flow::Next)
+        }
+    };
+}
+
+load_and! {
+    laa laal lan lax lao: u32, i32, g32, set_g32, update_u32, add32, add_logical32;
+    laag laalg lang laxg laog: u64, i64, g, set_g, update_u64, add64, add_logical64;
+}
