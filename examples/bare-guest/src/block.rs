@@ -32,10 +32,10 @@ struct Disk {
 }
 
 /// Drives a block device through a check.
-pub fn run(mut device: Device, options: &Options) -> Result<(), Failure> {
+pub fn run(device: &mut Device, options: &Options) -> Result<(), Failure> {
     let features = device.begin(F_READ_ONLY | F_FLUSH | F_EVENT_IDX)?;
     let capacity = u64::from_be_bytes(device.config(0)?);
-    let queue = virtio::find_vq(&mut device, 0)?;
+    let queue = virtio::find_vq(device, 0)?;
     device.driver_ok()?;
     let mut disk = Disk { queue, capacity };
     say!(

@@ -14,10 +14,10 @@ const TEXT: &[u8] = b"hello from the bare guest\n";
 static LINE: Dma<{ TEXT.len() }> = Dma::new();
 
 /// Writes a line to a virtio console.
-pub fn run(mut device: Device) -> Result<(), Failure> {
+pub fn run(device: &mut Device) -> Result<(), Failure> {
     device.begin(F_EVENT_IDX)?;
-    let receive = virtio::find_vq(&mut device, RECEIVE)?;
-    let mut transmit = virtio::find_vq(&mut device, TRANSMIT)?;
+    let receive = virtio::find_vq(device, RECEIVE)?;
+    let mut transmit = virtio::find_vq(device, TRANSMIT)?;
     device.driver_ok()?;
     LINE.put(0, TEXT);
     transmit.add(&[LINE.readable(TEXT.len())])?;

@@ -130,17 +130,23 @@ fn describe(index: u32, device: &Device) {
     );
 }
 
-fn drive(device: Device, options: &Options, net: &mut bool) -> Result<(), virtio::Failure> {
-    match device.device_type() {
+/// Drives a device, and lets the host know if that fails.
+fn drive(mut device: Device, options: &Options, net: &mut bool) -> Result<(), virtio::Failure> {
+    let result = match device.device_type() {
         // One station is enough: a second one would have the same address.
         1 if !*net => {
             *net = true;
-            net::run(device, options)
+            net::run(&mut device, options)
         }
-        2 => block::run(device, options),
-        3 => hvc::run(device),
+        2 => block::run(&mut device, options),
+        3 => hvc::run(&mut device),
         _ => Ok(()),
+    };
+    if result.is_err() {
+        // If this fails too, the first failure is the one to report.
+        let _ = device.fail();
     }
+    result
 }
 
 /// Copies the command line out of the parameter area.

@@ -54,7 +54,7 @@ struct Net {
 }
 
 /// Drives a network device: resolves and pings the peer, then serves.
-pub fn run(mut device: Device, options: &Options) -> Result<(), Failure> {
+pub fn run(device: &mut Device, options: &Options) -> Result<(), Failure> {
     let features = device.begin(F_MAC | F_EVENT_IDX)?;
     let mac: Mac = match features & F_MAC {
         0 => [0x02, 0, 0, 0, 0x03, 0x90],
@@ -62,8 +62,8 @@ pub fn run(mut device: Device, options: &Options) -> Result<(), Failure> {
     };
     let [a, b, c, d, e, f] = mac;
     say!("net: mac {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
-    let receive = virtio::find_vq(&mut device, RECEIVE)?;
-    let transmit = virtio::find_vq(&mut device, TRANSMIT)?;
+    let receive = virtio::find_vq(device, RECEIVE)?;
+    let transmit = virtio::find_vq(device, TRANSMIT)?;
     device.driver_ok()?;
 
     let mut net = Net {

@@ -99,7 +99,7 @@ pub fn next_used(queue: &mut Queue, deadline: Deadline) -> Result<Used, Failure>
 }
 
 /// Gives up a device that all is well with.
-pub fn finish<const N: usize>(mut device: Device, queues: [Queue; N]) -> Result<(), Error> {
+pub fn finish<const N: usize>(device: &mut Device, queues: [Queue; N]) -> Result<(), Error> {
     device.reset()?;
     for queue in queues {
         device.del_vq(queue, &QUEUES);
