@@ -32,6 +32,7 @@ pub struct DescriptorChain {
 }
 
 impl DescriptorChain {
+    #[inline]
     pub(super) fn new(head_index: u16) -> Self {
         DescriptorChain {
             head_index,

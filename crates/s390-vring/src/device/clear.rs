@@ -65,3 +65,53 @@ fn zero<M: GuestMemory>(
             len: layout.bytes(),
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use vm_memory::GuestMemoryMmap;
+
+    use super::*;
+
+    #[test]
+    fn test_clear() {
+        let mem = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), 0x10000)]).unwrap();
+        for size in [8, 256] {
+            let layout = Layout::legacy(size).unwrap();
+            let base = 0x1000;
+            let bytes = || {
+                let mut bytes = [0; 0x10000];
+                mem.read_slice(&mut bytes, GuestAddress(0)).unwrap();
+                bytes
+            };
+            mem.write_slice(&[0xff; 0x10000], GuestAddress(0)).unwrap();
+            clear_indices(&mem, GuestAddress(base as u64), &layout).unwrap();
+            let cleared: std::vec::Vec<_> = bytes()
+                .iter()
+                .enumerate()
+                .filter_map(|(at, &byte)| (byte == 0).then(|| at - base))
+                .collect();
+            let mut expected = std::vec::Vec::new();
+            expected.extend(layout.avail_ring()..layout.avail_ring() + 4);
+            expected.extend(layout.used_event()..layout.used_event() + 2);
+            expected.extend(layout.used_ring()..layout.used_ring() + 4);
+            expected.extend(layout.avail_event()..layout.avail_event() + 2);
+            assert_eq!(cleared, expected);
+
+            clear_ring(&mem, GuestAddress(base as u64), &layout).unwrap();
+            for (at, byte) in bytes().into_iter().enumerate() {
+                let inside = (base..base + layout.bytes()).contains(&at);
+                assert_eq!(byte, if inside { 0 } else { 0xff }, "{at:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn test_clear_outside_memory() {
+        let mem = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), 0x2000)]).unwrap();
+        let layout = Layout::legacy(8).unwrap();
+        for base in [0x1000, 0x2000, u64::MAX - 15] {
+            assert!(clear_indices(&mem, GuestAddress(base), &layout).is_err());
+            assert!(clear_ring(&mem, GuestAddress(base), &layout).is_err());
+        }
+    }
+}

@@ -286,12 +286,13 @@ impl<E: ByteOrder> Queue<E> {
         &'a mut self,
         mem: &'a M,
     ) -> Result<AvailIter<'a, E, M>, Error> {
-        let avail = self.avail(mem)?;
+        self.check_ready()?;
+        let (table, avail) = self.areas.driver_parts(mem)?;
         let avail_idx = self.checked_avail_idx(&avail)?;
         Ok(AvailIter {
             mem,
             avail,
-            table: self.areas.desc_table(mem)?,
+            table,
             avail_idx,
             indirect: self.features.indirect_desc,
             next_avail: &mut self.next_avail,
@@ -308,13 +309,13 @@ impl<E: ByteOrder> Queue<E> {
         &mut self,
         mem: &M,
     ) -> Result<Option<DescriptorChain>, Error> {
-        let avail = self.avail(mem)?;
+        self.check_ready()?;
+        let (table, avail) = self.areas.driver_parts::<E, M>(mem)?;
         if self.checked_avail_idx(&avail)? == self.next_avail {
             return Ok(None);
         }
-        let head = avail.head(self.next_avail)?;
-        let table = self.areas.desc_table::<E, M>(mem)?;
-        let chain = walk(mem, &table, head, self.features.indirect_desc)?;
+        let mut chain = DescriptorChain::new(avail.head(self.next_avail)?);
+        walk(mem, &table, &mut chain, self.features.indirect_desc)?;
         self.next_avail = self.next_avail.wrapping_add(1);
         Ok(Some(chain))
     }
@@ -532,6 +533,14 @@ pub struct AvailIter<'a, E, M: GuestMemory> {
 }
 
 impl<E: ByteOrder, M: GuestMemory> AvailIter<'_, E, M> {
+    #[inline]
+    fn take(&mut self) -> Result<DescriptorChain, Error> {
+        let mut chain = DescriptorChain::new(self.avail.head(*self.next_avail)?);
+        walk(self.mem, &self.table, &mut chain, self.indirect)?;
+        *self.next_avail = self.next_avail.wrapping_add(1);
+        Ok(chain)
+    }
+
     /// Puts back the chain taken last.
     pub fn go_to_previous_position(&mut self) {
         *self.next_avail = self.next_avail.wrapping_sub(1);
@@ -546,14 +555,7 @@ impl<E: ByteOrder, M: GuestMemory> Iterator for AvailIter<'_, E, M> {
         if *self.next_avail == self.avail_idx {
             return None;
         }
-        let chain = self
-            .avail
-            .head(*self.next_avail)
-            .and_then(|head| walk(self.mem, &self.table, head, self.indirect));
-        if chain.is_ok() {
-            *self.next_avail = self.next_avail.wrapping_add(1);
-        }
-        Some(chain)
+        Some(self.take())
     }
 }
 
@@ -563,5 +565,448 @@ impl<E, M: GuestMemory> core::fmt::Debug for AvailIter<'_, E, M> {
             .field("avail_idx", &self.avail_idx)
             .field("next_avail", &self.next_avail)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vm_memory::{Bytes, GuestMemoryMmap};
+
+    use super::*;
+    use crate::mock::MockDriver;
+    use crate::{BigEndian, Buffer, Descriptor, LittleEndian};
+
+    const SIZE: u16 = 8;
+    const BASE: GuestAddress = GuestAddress(0x2000);
+    const READ: [Buffer; 1] = [Buffer::readable(0x8000, 16)];
+
+    fn memory() -> GuestMemoryMmap {
+        GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x10000)]).unwrap()
+    }
+
+    fn features(bits: &[u32]) -> RingFeatures {
+        RingFeatures::from_bits(bits.iter().map(|bit| 1 << bit).sum())
+    }
+
+    fn mock<'a>(
+        mem: &'a GuestMemoryMmap,
+        bits: &[u32],
+    ) -> MockDriver<'a, BigEndian, GuestMemoryMmap> {
+        MockDriver::new(mem, BASE, SIZE, features(bits))
+    }
+
+    #[test]
+    fn test_sizes() {
+        for size in [0, 3, 32769, u16::MAX] {
+            assert_eq!(Queue::<BigEndian>::new(size), Err(Error::InvalidSize(size)));
+        }
+        let mut queue = Queue::<BigEndian>::new(256).unwrap();
+        assert_eq!((queue.max_size(), queue.size()), (256, 256));
+        assert_eq!(queue.try_set_size(0), Err(Error::InvalidSize(0)));
+        assert_eq!(queue.try_set_size(12), Err(Error::InvalidSize(12)));
+        let above = Error::SizeAboveMax {
+            size: 512,
+            max_size: 256,
+        };
+        assert_eq!(queue.try_set_size(512), Err(above));
+        queue.try_set_size(1).unwrap();
+        assert_eq!(queue.size(), 1);
+    }
+
+    #[test]
+    fn test_alignment() {
+        let mut queue = Queue::<BigEndian>::new(8).unwrap();
+        let misaligned = |addr, align| Err(Error::Misaligned { addr, align });
+        let at = GuestAddress;
+        assert_eq!(queue.try_set_desc_table_address(at(8)), misaligned(8, 16));
+        assert_eq!(queue.try_set_avail_ring_address(at(1)), misaligned(1, 2));
+        assert_eq!(queue.try_set_used_ring_address(at(2)), misaligned(2, 4));
+        let layout = Layout::legacy(8).unwrap();
+        assert_eq!(queue.set_layout(at(8), &layout), misaligned(8, 16));
+        assert_eq!(queue, Queue::new(8).unwrap());
+        assert!(queue.set_layout(at(u64::MAX - 15), &layout).is_err());
+        queue.set_layout(at(0x1000), &layout).unwrap();
+        assert_eq!(queue.desc_table(), 0x1000);
+        assert_eq!(queue.avail_ring(), 0x1080);
+        assert_eq!(queue.used_ring(), 0x2000);
+    }
+
+    #[test]
+    fn test_activate_checks_memory() {
+        let mem = memory();
+        let layout = Layout::contiguous(SIZE, 4).unwrap();
+        let last = (0x10000 - layout.bytes() as u64) & !15;
+        let mut queue = Queue::<BigEndian>::new(SIZE).unwrap();
+        queue.set_layout(GuestAddress(last), &layout).unwrap();
+        queue.activate(&mem).unwrap();
+        queue.reset();
+        queue.set_layout(GuestAddress(last + 16), &layout).unwrap();
+        let used = Error::RingOutsideMemory {
+            addr: last + 16 + layout.used_ring() as u64,
+            len: 6 + 8 * usize::from(SIZE),
+        };
+        assert_eq!(queue.activate(&mem), Err(used));
+        assert!(!queue.ready());
+        for part in 0..3 {
+            let mut queue = Queue::<BigEndian>::new(SIZE).unwrap();
+            queue.set_layout(BASE, &layout).unwrap();
+            let outside = GuestAddress(0x10000);
+            match part {
+                0 => queue.try_set_desc_table_address(outside),
+                1 => queue.try_set_avail_ring_address(outside),
+                _ => queue.try_set_used_ring_address(outside),
+            }
+            .unwrap();
+            assert!(queue.activate(&mem).is_err());
+        }
+    }
+
+    #[test]
+    fn test_frozen_while_in_use() {
+        let mem = memory();
+        let mut queue = mock(&mem, &[]).device_queue();
+        let state = queue.state();
+        let layout = Layout::legacy(SIZE).unwrap();
+        let at = GuestAddress(0x1000);
+        assert_eq!(queue.try_set_size(4), Err(Error::InUse));
+        assert_eq!(queue.try_set_desc_table_address(at), Err(Error::InUse));
+        assert_eq!(queue.try_set_avail_ring_address(at), Err(Error::InUse));
+        assert_eq!(queue.try_set_used_ring_address(at), Err(Error::InUse));
+        assert_eq!(queue.set_layout(at, &layout), Err(Error::InUse));
+        assert_eq!(queue.set_features(features(&[29])), Err(Error::InUse));
+        assert_eq!(queue.activate(&mem), Err(Error::InUse));
+        assert_eq!(queue.state(), state);
+        queue.reset();
+        assert_eq!(queue, Queue::new(SIZE).unwrap());
+    }
+
+    #[test]
+    fn test_not_ready() {
+        let mem = memory();
+        let mut queue = Queue::<BigEndian>::new(SIZE).unwrap();
+        assert_eq!(queue.pop_descriptor_chain(&mem), Err(Error::NotReady));
+        assert_eq!(queue.iter(&mem).err(), Some(Error::NotReady));
+        assert_eq!(queue.add_used(&mem, 0, 0), Err(Error::NotReady));
+        assert_eq!(queue.needs_notification(&mem), Err(Error::NotReady));
+        assert_eq!(queue.enable_notification(&mem), Err(Error::NotReady));
+        assert_eq!(queue.disable_notification(&mem), Err(Error::NotReady));
+        let order = Ordering::Relaxed;
+        assert_eq!(queue.avail_idx(&mem, order), Err(Error::NotReady));
+        assert_eq!(queue.used_idx(&mem, order), Err(Error::NotReady));
+    }
+
+    #[test]
+    fn test_memory_that_vanished() {
+        let mem = memory();
+        let mut queue = mock(&mem, &[]).device_queue();
+        let small = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(0), 0x1000)]).unwrap();
+        let outside = |result| matches!(result, Err(Error::RingOutsideMemory { .. }));
+        assert!(outside(queue.pop_descriptor_chain(&small).map(|_| ())));
+        assert!(outside(queue.add_used(&small, 0, 0)));
+        assert!(outside(queue.enable_notification(&small).map(|_| ())));
+        assert!(outside(queue.disable_notification(&small)));
+        assert!(outside(queue.needs_notification(&small).map(|_| ())));
+    }
+
+    #[test]
+    fn test_parts_apart() {
+        // Three regions with one part each, so that no two parts are one piece of host memory.
+        let regions = [0x1000, 0x3000, 0x5000].map(|addr| (GuestAddress(addr), 0x1000));
+        let mem = GuestMemoryMmap::<()>::from_ranges(&regions).unwrap();
+        let mut queue = Queue::<LittleEndian>::new(SIZE).unwrap();
+        let (desc, avail, used) = (0x1000, 0x3000, 0x5000);
+        queue
+            .try_set_desc_table_address(GuestAddress(desc))
+            .unwrap();
+        queue
+            .try_set_avail_ring_address(GuestAddress(avail))
+            .unwrap();
+        queue.try_set_used_ring_address(GuestAddress(used)).unwrap();
+        queue.activate(&mem).unwrap();
+        let buffer = Descriptor {
+            addr: 0x1800,
+            len: 4,
+            flags: 0,
+            next: 0,
+        };
+        let bytes = buffer.to_bytes::<LittleEndian>();
+        mem.write_slice(&bytes, GuestAddress(desc + 16)).unwrap();
+        mem.write_slice(&[0, 0, 1, 0, 1, 0], GuestAddress(avail))
+            .unwrap();
+        let chain = queue.pop_descriptor_chain(&mem).unwrap().unwrap();
+        assert_eq!((chain.head_index(), chain.readable_bytes()), (1, 4));
+        queue.add_used(&mem, 1, 5).unwrap();
+        let mut bytes = [0; 12];
+        mem.read_slice(&mut bytes, GuestAddress(used)).unwrap();
+        assert_eq!(bytes, [0, 0, 1, 0, 1, 0, 0, 0, 5, 0, 0, 0]);
+    }
+
+    #[test]
+    fn test_adjacent_parts_across_regions() {
+        // The border lies just between descriptor table and available ring.
+        let regions = [(GuestAddress(0), 0x2080), (GuestAddress(0x2080), 0x4000)];
+        let mem = GuestMemoryMmap::<()>::from_ranges(&regions).unwrap();
+        let mut mock = MockDriver::<BigEndian, _>::new(&mem, BASE, SIZE, features(&[]));
+        let mut queue = mock.device_queue();
+        mock.add_chain(&[Buffer::readable(0x1000, 1)]);
+        assert!(queue.pop_descriptor_chain(&mem).unwrap().is_some());
+    }
+
+    #[test]
+    fn test_pop_and_go_back() {
+        let mem = memory();
+        let mut mock = mock(&mem, &[]);
+        let mut queue = mock.device_queue();
+        assert_eq!(queue.pop_descriptor_chain(&mem), Ok(None));
+        let heads = [mock.add_chain(&READ), mock.add_chain(&READ)];
+        let pop = |queue: &mut Queue<_>| {
+            let chain = queue.pop_descriptor_chain(&mem).unwrap();
+            chain.map(|chain| chain.head_index())
+        };
+        assert_eq!(pop(&mut queue), Some(heads[0]));
+        assert_eq!(pop(&mut queue), Some(heads[1]));
+        assert_eq!(pop(&mut queue), None);
+        assert_eq!(queue.next_avail(), 2);
+        queue.go_to_previous_position();
+        assert_eq!(pop(&mut queue), Some(heads[1]));
+        assert_eq!(queue.avail_idx(&mem, Ordering::Relaxed), Ok(2));
+    }
+
+    #[test]
+    fn test_iter() {
+        let mem = memory();
+        let mut mock = mock(&mem, &[]);
+        let mut queue = mock.device_queue();
+        mock.add_chain(&READ);
+        mock.add_chain(&READ);
+        let mut iter = queue.iter(&mem).unwrap();
+        assert!(iter.next().unwrap().is_ok());
+        // What comes now is for the next call.
+        mock.add_chain(&READ);
+        assert!(iter.next().unwrap().is_ok());
+        assert!(iter.next().is_none());
+        iter.go_to_previous_position();
+        assert_eq!(iter.next().unwrap().unwrap().head_index(), 1);
+        assert_eq!(queue.iter(&mem).unwrap().count(), 1);
+        assert_eq!(queue.next_avail(), 3);
+    }
+
+    #[test]
+    fn test_indices_wrap() {
+        let mem = memory();
+        let mut mock = mock(&mem, &[]);
+        let mut queue = mock.device_queue();
+        for i in 0..=u16::MAX {
+            let head = mock.add_chain(&READ);
+            let chain = queue.pop_descriptor_chain(&mem).unwrap().unwrap();
+            assert_eq!(chain.head_index(), head);
+            queue.add_used(&mem, head, u32::from(i)).unwrap();
+            assert_eq!(mock.used_element(i), (u32::from(head), u32::from(i)));
+            assert_eq!(mock.driver().pop_used().unwrap().unwrap().head, head);
+        }
+        assert_eq!((queue.next_avail(), queue.next_used()), (0, 0));
+        assert_eq!(queue.used_idx(&mem, Ordering::Relaxed), Ok(0));
+    }
+
+    #[test]
+    fn test_avail_index_ahead() {
+        let mem = memory();
+        let mock = mock(&mem, &[]);
+        let mut queue = mock.device_queue();
+        for next_avail in [0, 1, u16::MAX] {
+            queue.set_next_avail(next_avail);
+            mock.set_avail_idx(next_avail.wrapping_add(SIZE));
+            assert_eq!(queue.iter(&mem).map(|_| ()), Ok(()));
+            for ahead in [SIZE + 1, u16::MAX] {
+                let avail_idx = next_avail.wrapping_add(ahead);
+                mock.set_avail_idx(avail_idx);
+                let error = Error::AvailIndexAhead {
+                    avail_idx,
+                    next_avail,
+                    size: SIZE,
+                };
+                assert_eq!(queue.pop_descriptor_chain(&mem), Err(error));
+                assert_eq!(queue.iter(&mem).err(), Some(error));
+            }
+        }
+    }
+
+    #[test]
+    fn test_add_used() {
+        let mem = memory();
+        let mock = mock(&mem, &[]);
+        let mut queue = mock.device_queue();
+        for head in [SIZE, u16::MAX] {
+            let error = Error::InvalidHead { head, size: SIZE };
+            assert_eq!(queue.add_used(&mem, head, 0), Err(error));
+        }
+        assert_eq!((mock.used_idx(), queue.next_used()), (0, 0));
+        queue.add_used(&mem, 7, 0x0102_0304).unwrap();
+        let mut bytes = [0; 12];
+        let used = GuestAddress(BASE.0 + mock.layout().used_ring() as u64);
+        mem.read_slice(&mut bytes, used).unwrap();
+        assert_eq!(bytes, [0, 0, 0, 1, 0, 0, 0, 7, 1, 2, 3, 4]);
+    }
+
+    #[test]
+    fn test_no_interrupt() {
+        let mem = memory();
+        let mock = mock(&mem, &[]);
+        let mut queue = mock.device_queue();
+        assert_eq!(queue.needs_notification(&mem), Ok(false));
+        queue.add_used(&mem, 0, 0).unwrap();
+        assert_eq!(queue.needs_notification(&mem), Ok(true));
+        assert_eq!(queue.needs_notification(&mem), Ok(false));
+        mock.set_avail_flags(VIRTQ_AVAIL_F_NO_INTERRUPT);
+        queue.add_used(&mem, 0, 0).unwrap();
+        assert_eq!(queue.needs_notification(&mem), Ok(false));
+        // Other bits of the flags have no meaning; used_event has none without EVENT_IDX.
+        mock.set_avail_flags(!VIRTQ_AVAIL_F_NO_INTERRUPT);
+        mock.set_used_event(1000);
+        queue.add_used(&mem, 0, 0).unwrap();
+        assert_eq!(queue.needs_notification(&mem), Ok(true));
+    }
+
+    #[test]
+    fn test_notify_on_empty() {
+        let mem = memory();
+        for (bits, expected) in [(&[24][..], true), (&[24, 29], true), (&[29], false)] {
+            let mut mock = mock(&mem, bits);
+            let mut queue = mock.device_queue();
+            // Neither the flag nor the event asks for an interrupt.
+            mock.set_avail_flags(VIRTQ_AVAIL_F_NO_INTERRUPT);
+            mock.set_used_event(1000);
+            mock.add_chain(&READ);
+            mock.add_chain(&READ);
+            let mut pop = || {
+                let chain = queue.pop_descriptor_chain(&mem).unwrap().unwrap();
+                (queue.clone(), chain.head_index())
+            };
+            let (mut one_left, head) = pop();
+            one_left.add_used(&mem, head, 0).unwrap();
+            assert_eq!(one_left.needs_notification(&mem), Ok(false));
+            // Taken, but not returned.
+            let (mut in_flight, _) = pop();
+            in_flight.add_used(&mem, head, 0).unwrap();
+            assert_eq!(in_flight.needs_notification(&mem), Ok(false));
+            in_flight.add_used(&mem, head, 0).unwrap();
+            assert_eq!(in_flight.needs_notification(&mem), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn test_used_event() {
+        let mem = memory();
+        let mock = mock(&mem, &[29]);
+        let mut queue = mock.device_queue();
+        // The flag has no meaning with EVENT_IDX.
+        mock.set_avail_flags(VIRTQ_AVAIL_F_NO_INTERRUPT);
+        mock.set_used_event(0);
+        queue.add_used(&mem, 0, 0).unwrap();
+        assert_eq!(queue.needs_notification(&mem), Ok(true));
+        queue.add_used(&mem, 0, 0).unwrap();
+        assert_eq!(queue.needs_notification(&mem), Ok(false));
+        mock.set_used_event(3);
+        queue.add_used(&mem, 0, 0).unwrap();
+        assert_eq!(queue.needs_notification(&mem), Ok(false));
+        for _ in 0..3 {
+            queue.add_used(&mem, 0, 0).unwrap();
+        }
+        assert_eq!(queue.needs_notification(&mem), Ok(true));
+        assert_eq!(queue.needs_notification(&mem), Ok(false));
+    }
+
+    #[test]
+    fn test_used_event_after_a_whole_turn() {
+        let mem = memory();
+        let mock = mock(&mem, &[29]);
+        let mut queue = mock.device_queue();
+        mock.set_used_event(10);
+        for _ in 0..=u16::MAX {
+            queue.add_used(&mem, 0, 0).unwrap();
+        }
+        assert_eq!(queue.needs_notification(&mem), Ok(true));
+    }
+
+    #[test]
+    fn test_notification_by_flag() {
+        let mem = memory();
+        let mut mock = mock(&mem, &[]);
+        let mut queue = mock.device_queue();
+        queue.disable_notification(&mem).unwrap();
+        assert_eq!(mock.used_flags(), VIRTQ_USED_F_NO_NOTIFY);
+        assert_eq!(queue.enable_notification(&mem), Ok(false));
+        assert_eq!((mock.used_flags(), mock.avail_event()), (0, 0));
+        mock.add_chain(&READ);
+        assert_eq!(queue.enable_notification(&mem), Ok(true));
+        queue.pop_descriptor_chain(&mem).unwrap();
+        assert_eq!(queue.enable_notification(&mem), Ok(false));
+        assert_eq!(mock.avail_event(), 0);
+    }
+
+    #[test]
+    fn test_notification_by_event() {
+        let mem = memory();
+        let mut mock = mock(&mem, &[29]);
+        let mut queue = mock.device_queue();
+        queue.disable_notification(&mem).unwrap();
+        assert_eq!(mock.used_flags(), 0);
+        mock.add_chain(&READ);
+        queue.pop_descriptor_chain(&mem).unwrap();
+        assert_eq!(queue.enable_notification(&mem), Ok(false));
+        assert_eq!((mock.used_flags(), mock.avail_event()), (0, 1));
+        mock.add_chain(&READ);
+        assert_eq!(queue.enable_notification(&mem), Ok(true));
+        assert_eq!(mock.avail_event(), 1);
+    }
+
+    #[test]
+    fn test_state() {
+        let mem = memory();
+        let mut mock = mock(&mem, &[29]);
+        let mut queue = mock.device_queue();
+        let head = mock.add_chain(&READ);
+        mock.add_chain(&READ);
+        queue.pop_descriptor_chain(&mem).unwrap();
+        queue.add_used(&mem, head, 0).unwrap();
+        let state = queue.state();
+        let mut restored = Queue::<BigEndian>::from_state(&state).unwrap();
+        assert_eq!(restored, queue);
+        assert_eq!(restored.needs_notification(&mem), Ok(true));
+        assert!(restored.pop_descriptor_chain(&mem).unwrap().is_some());
+        for broken in [
+            QueueState {
+                max_size: 3,
+                ..state
+            },
+            QueueState { size: 16, ..state },
+            QueueState {
+                desc_table: 1,
+                ..state
+            },
+            QueueState {
+                avail_ring: 1,
+                ..state
+            },
+            QueueState {
+                used_ring: 2,
+                ..state
+            },
+        ] {
+            assert!(Queue::<BigEndian>::from_state(&broken).is_err());
+        }
+    }
+
+    #[test]
+    fn test_misaligned_host_memory() {
+        // A region may start anywhere, so that aligned guest addresses are odd in host memory.
+        let mem = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(1), 0x10000)]).unwrap();
+        let mut queue = Queue::<BigEndian>::new(SIZE).unwrap();
+        let layout = Layout::legacy(SIZE).unwrap();
+        queue.set_layout(BASE, &layout).unwrap();
+        assert!(matches!(
+            queue.activate(&mem),
+            Err(Error::RingOutsideMemory { .. })
+        ));
     }
 }

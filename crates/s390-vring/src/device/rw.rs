@@ -315,3 +315,163 @@ impl<B: BitmapSlice> Write for Writer<'_, B> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vm_memory::bitmap::{AtomicBitmap, Bitmap};
+    use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+
+    use super::*;
+
+    fn memory() -> GuestMemoryMmap<AtomicBitmap> {
+        // The second buffer of `SEGMENTS` crosses the border.
+        let regions = [(GuestAddress(0), 0x8000), (GuestAddress(0x8000), 0x8000)];
+        GuestMemoryMmap::from_ranges(&regions).unwrap()
+    }
+
+    const SEGMENTS: [Segment; 3] = [
+        Segment {
+            addr: GuestAddress(0x1000),
+            len: 3,
+        },
+        Segment {
+            addr: GuestAddress(0x7ffe),
+            len: 4,
+        },
+        Segment {
+            addr: GuestAddress(0x500),
+            len: 5,
+        },
+    ];
+    const BYTES: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
+
+    fn fill(mem: &GuestMemoryMmap<AtomicBitmap>) {
+        mem.write_slice(&BYTES[..3], GuestAddress(0x1000)).unwrap();
+        mem.write_slice(&BYTES[3..7], GuestAddress(0x7ffe)).unwrap();
+        mem.write_slice(&BYTES[7..], GuestAddress(0x500)).unwrap();
+    }
+
+    fn contents(mem: &GuestMemoryMmap<AtomicBitmap>) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        Reader::new(mem, &SEGMENTS)
+            .unwrap()
+            .read_exact(&mut bytes)
+            .unwrap();
+        bytes
+    }
+
+    #[test]
+    fn test_read() {
+        let mem = memory();
+        fill(&mem);
+        let mut reader = Reader::new(&mem, &SEGMENTS).unwrap();
+        assert_eq!((reader.available_bytes(), reader.bytes_read()), (12, 0));
+        assert_eq!(reader.slices().len(), 4);
+        assert_eq!(reader.read_obj::<[u8; 4]>().unwrap(), BYTES[..4]);
+        assert_eq!((reader.available_bytes(), reader.bytes_read()), (8, 4));
+        let error = reader.read_obj::<[u8; 9]>().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(reader.available_bytes(), 8);
+        let mut rest = [0; 20];
+        assert_eq!(reader.read(&mut rest).unwrap(), 8);
+        assert_eq!(rest[..8], BYTES[4..]);
+        assert_eq!(reader.read(&mut rest).unwrap(), 0);
+        assert!(reader.slices().is_empty());
+    }
+
+    #[test]
+    fn test_write() {
+        let mem = memory();
+        let mut writer = Writer::new(&mem, &SEGMENTS).unwrap();
+        writer.write_obj([1u8, 2, 3, 4]).unwrap();
+        assert_eq!((writer.available_bytes(), writer.bytes_written()), (8, 4));
+        let error = writer.write_obj([0u8; 9]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+        assert_eq!(writer.write(&[5, 6, 7, 8, 9, 10, 11, 12, 13]).unwrap(), 8);
+        assert_eq!(writer.write(&[1]).unwrap(), 0);
+        writer.flush().unwrap();
+        assert_eq!(contents(&mem), BYTES);
+    }
+
+    #[test]
+    fn test_split() {
+        let mem = memory();
+        fill(&mem);
+        for skip in 0..4 {
+            for at in 0..=12 - skip {
+                let mut first = Reader::new(&mem, &SEGMENTS).unwrap();
+                first.advance(skip);
+                let mut second = first.split_at(at).unwrap();
+                assert_eq!((first.bytes_read(), second.bytes_read()), (skip, 0));
+                assert_eq!(first.available_bytes(), at);
+                assert_eq!(second.available_bytes(), 12 - skip - at);
+                for (reader, bytes) in [
+                    (&mut first, &BYTES[skip..skip + at]),
+                    (&mut second, &BYTES[skip + at..]),
+                ] {
+                    let total: usize = reader.slices().iter().map(VolatileSlice::len).sum();
+                    assert_eq!(total, bytes.len());
+                    let mut read = std::vec::Vec::new();
+                    reader.read_to_end(&mut read).unwrap();
+                    assert_eq!(read, bytes);
+                }
+                let mut writer = Writer::new(&mem, &SEGMENTS).unwrap();
+                writer.advance(skip);
+                let rest = writer.split_at(at).unwrap();
+                assert_eq!(rest.available_bytes(), 12 - skip - at);
+            }
+        }
+        let mut reader = Reader::new(&mem, &SEGMENTS).unwrap();
+        assert!(reader.split_at(13).is_err());
+        assert_eq!(reader.available_bytes(), 12);
+    }
+
+    #[test]
+    fn test_transfer() {
+        let mem = memory();
+        fill(&mem);
+        let mut sink = [0; 7];
+        let mut reader = Reader::new(&mem, &SEGMENTS).unwrap();
+        assert_eq!(reader.read_to(&mut &mut sink[..], 5).unwrap(), 5);
+        assert_eq!(sink[..5], BYTES[..5]);
+        assert_eq!(reader.bytes_read(), 5);
+
+        let mut writer = Writer::new(&mem, &SEGMENTS).unwrap();
+        // A source that ends early.
+        assert_eq!(writer.write_from(&mut &[9u8; 6][..], 100).unwrap(), 6);
+        assert_eq!(writer.bytes_written(), 6);
+        assert_eq!(contents(&mem)[..7], [9, 9, 9, 9, 9, 9, 7]);
+    }
+
+    #[test]
+    fn test_advance_marks_dirty() {
+        let mem = memory();
+        let dirty = |addr: u64| {
+            let (region, at) = mem.to_region_addr(GuestAddress(addr)).unwrap();
+            region.bitmap().dirty_at(at.0 as usize)
+        };
+        let mut writer = Writer::new(&mem, &SEGMENTS).unwrap();
+        writer.advance(4);
+        assert_eq!(writer.bytes_written(), 4);
+        assert!(dirty(0x1000) && dirty(0x7ffe));
+        assert!(!dirty(0x8000) && !dirty(0x500));
+        let mut reader = Reader::new(&mem, &SEGMENTS).unwrap();
+        reader.advance(100);
+        assert_eq!((reader.available_bytes(), reader.bytes_read()), (0, 12));
+        assert!(!dirty(0x8000) && !dirty(0x500));
+    }
+
+    #[test]
+    fn test_outside_memory() {
+        let mem = memory();
+        for (addr, len) in [(0xffff, 2), (0x10000, 1), (u64::MAX, 2)] {
+            let segment = Segment {
+                addr: GuestAddress(addr),
+                len,
+            };
+            let error = Error::SegmentOutsideMemory { addr, len };
+            assert_eq!(Reader::new(&mem, &[segment]).err(), Some(error));
+            assert_eq!(Writer::new(&mem, &[segment]).err(), Some(error));
+        }
+    }
+}

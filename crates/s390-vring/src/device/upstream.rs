@@ -43,13 +43,14 @@ impl DeviceQueue for Queue {
             return Ok(None);
         };
         // Indirect tables always: the queue does not know whether they were negotiated.
-        let chain = areas
+        let mut chain = DescriptorChain::new(head);
+        let walked = areas
             .desc_table::<LittleEndian, M>(mem)
-            .and_then(|table| walk(mem, &table, head, true));
-        if chain.is_err() {
+            .and_then(|table| walk(mem, &table, &mut chain, true));
+        if walked.is_err() {
             QueueOwnedT::go_to_previous_position(self);
         }
-        chain.map(Some)
+        walked.map(|()| Some(chain))
     }
 
     fn go_to_previous_position(&mut self) {
@@ -117,5 +118,120 @@ fn outside(queue: &Queue) -> Error {
     Error::RingOutsideMemory {
         addr: queue.avail_ring(),
         len: avail_ring_size(QueueT::size(queue)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vm_memory::GuestMemoryMmap;
+
+    use super::*;
+    use crate::mock::MockDriver;
+    use crate::{Buffer, Descriptor, RingFeatures, VIRTQ_DESC_F_NEXT};
+
+    type Mock<'a> = MockDriver<'a, LittleEndian, GuestMemoryMmap>;
+
+    fn memory() -> GuestMemoryMmap {
+        GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x10000)]).unwrap()
+    }
+
+    fn setup(mem: &GuestMemoryMmap) -> (Mock<'_>, Queue) {
+        let mock = Mock::new(mem, GuestAddress(0x2000), 8, RingFeatures::default());
+        let state = mock.device_queue().state();
+        let mut queue: Queue = QueueT::new(8).unwrap();
+        queue.set_desc_table_address(Some(state.desc_table as u32), None);
+        queue.set_avail_ring_address(Some(state.avail_ring as u32), None);
+        queue.set_used_ring_address(Some(state.used_ring as u32), None);
+        queue.set_ready(true);
+        (mock, queue)
+    }
+
+    /// Nothing but the trait, as a device sees it.
+    fn drain<Q: DeviceQueue>(queue: &mut Q, mem: &GuestMemoryMmap) -> Result<bool, Error> {
+        queue.disable_notification(mem)?;
+        while let Some(chain) = queue.pop_descriptor_chain(mem)? {
+            queue.add_used(mem, chain.head_index(), chain.writable_bytes())?;
+        }
+        queue.enable_notification(mem)?;
+        queue.needs_notification(mem)
+    }
+
+    #[test]
+    fn test_same_device_code() {
+        let mem = memory();
+        let (mut mock, mut queue) = setup(&mem);
+        assert_eq!(
+            (DeviceQueue::size(&queue), DeviceQueue::ready(&queue)),
+            (8, true)
+        );
+        let head = mock.add_chain(&[Buffer::readable(0x8000, 1), Buffer::writable(0x9000, 2)]);
+        assert_eq!(drain(&mut queue, &mem), Ok(true));
+        assert_eq!(mock.used_element(0), (u32::from(head), 2));
+        assert_eq!(mock.driver().pop_used().unwrap().unwrap().len, 2);
+    }
+
+    #[test]
+    fn test_no_interrupt() {
+        let mem = memory();
+        let (mut mock, mut queue) = setup(&mem);
+        mock.driver().disable_interrupts();
+        mock.add_chain(&[Buffer::readable(0x8000, 1)]);
+        assert_eq!(drain(&mut queue, &mem), Ok(false));
+    }
+
+    #[test]
+    fn test_malformed_chain_is_an_error() {
+        let mem = memory();
+        let (mock, mut queue) = setup(&mem);
+        mock.set_descriptor(
+            0,
+            Descriptor {
+                addr: 0x8000,
+                len: 1,
+                flags: VIRTQ_DESC_F_NEXT,
+                next: 0,
+            },
+        );
+        mock.push_head(0);
+        let error = Error::ChainTooLong { head: 0, max: 8 };
+        for _ in 0..2 {
+            let chain = DeviceQueue::pop_descriptor_chain(&mut queue, &mem);
+            assert_eq!(chain, Err(error));
+        }
+    }
+
+    #[test]
+    fn test_errors() {
+        let mem = memory();
+        let (mock, mut queue) = setup(&mem);
+        let invalid = Error::InvalidHead { head: 8, size: 8 };
+        assert_eq!(DeviceQueue::add_used(&mut queue, &mem, 8, 0), Err(invalid));
+        mock.set_avail_idx(9);
+        let ahead = Error::AvailIndexAhead {
+            avail_idx: 9,
+            next_avail: 0,
+            size: 8,
+        };
+        assert_eq!(drain(&mut queue, &mem), Err(ahead));
+        queue.set_avail_ring_address(Some(0x10000), None);
+        let outside = |result| matches!(result, Err(Error::RingOutsideMemory { .. }));
+        assert!(outside(drain(&mut queue, &mem)));
+        assert!(outside(DeviceQueue::needs_notification(&mut queue, &mem)));
+        queue.set_ready(false);
+        assert_eq!(
+            DeviceQueue::pop_descriptor_chain(&mut queue, &mem),
+            Err(Error::NotReady)
+        );
+    }
+
+    #[test]
+    fn test_go_back() {
+        let mem = memory();
+        let (mut mock, mut queue) = setup(&mem);
+        mock.add_chain(&[Buffer::readable(0x8000, 1)]);
+        let chain = DeviceQueue::pop_descriptor_chain(&mut queue, &mem).unwrap();
+        DeviceQueue::go_to_previous_position(&mut queue);
+        let again = DeviceQueue::pop_descriptor_chain(&mut queue, &mem).unwrap();
+        assert_eq!(chain, again);
     }
 }
