@@ -227,6 +227,7 @@ impl Cpu {
         read_u16 write_u16 u16;
         read_u32 write_u32 u32;
         read_u64 write_u64 u64;
+        read_u128 write_u128 u128;
     }
 
     /// Loads `buf.len()` bytes (at most a page) from the operand space. No byte is looked at

@@ -31,6 +31,8 @@ mod interrupt;
 mod model;
 mod shared;
 pub mod table;
+#[cfg(test)]
+mod testing;
 
 pub use access::Memory;
 pub use code_pages::CodePages;

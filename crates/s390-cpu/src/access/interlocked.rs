@@ -2,15 +2,17 @@
 //! Interlocked updates: fetch and store of an aligned operand with nobody's store in between.
 //!
 //! Operands are updated with host atomics, so that CPUs on several threads see what the
-//! architecture promises. Quadwords use the host's instruction where there is one, otherwise a
-//! lock that only quadword updates take.
+//! architecture promises. On a host without atomic quadwords these are only interlocked among
+//! themselves.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicU8, Ordering};
+
+use portable_atomic::AtomicU128;
+use vm_memory::bitmap::Bitmap;
 
 use crate::access::PAGE_MASK;
 use crate::cpu::{Cpu, Trap};
 use crate::dat::{Access, Space};
-use vm_memory::bitmap::Bitmap;
 
 impl Cpu {
     /// Calls `f` with the host address of `len` bytes that may be stored. They must not cross a
@@ -85,46 +87,5 @@ updates! {
     update_u8 compare_and_swap_u8 read_u8 write_u8 u8, AtomicU8;
     update_u32 compare_and_swap_u32 read_u32 write_u32 u32, AtomicU32;
     update_u64 compare_and_swap_u64 read_u64 write_u64 u64, AtomicU64;
-}
-
-impl Cpu {
-    /// Stores `new` at `ea`, which must be aligned, if `expected` is there. Returns what was
-    /// there.
-    pub(crate) fn compare_and_swap_u128(
-        &mut self,
-        ea: u64,
-        expected: u128,
-        new: u128,
-    ) -> Result<u128, Trap> {
-        assert!(ea % 16 == 0, "aligned");
-        self.interlocked(ea, 16, |p| {
-            // SAFETY: `interlocked` gives an address in guest memory, which is mapped as long as
-            // the CPU lives; it is as aligned as `ea` since pages are.
-            u128::from_be(unsafe { exchange(p.cast(), expected.to_be(), new.to_be()) })
-        })
-    }
-}
-
-/// Stores `new` at `p` if `expected` is there; returns what was there.
-///
-/// # Safety
-/// `p` must be aligned, readable and writable.
-unsafe fn exchange(p: *mut u128, expected: u128, new: u128) -> u128 {
-    #[cfg(target_arch = "x86_64")]
-    if std::arch::is_x86_feature_detected!("cmpxchg16b") {
-        // SAFETY: the CPU has the instruction; the caller vouches for `p`.
-        return unsafe {
-            std::arch::x86_64::cmpxchg16b(p, expected, new, Ordering::SeqCst, Ordering::SeqCst)
-        };
-    }
-    static QUADWORDS: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _guard = QUADWORDS.lock().unwrap_or_else(|e| e.into_inner());
-    // SAFETY: the caller vouches for `p`.
-    unsafe {
-        let old = p.read_volatile();
-        if old == expected {
-            p.write_volatile(new);
-        }
-        old
-    }
+    update_u128 compare_and_swap_u128 read_u128 write_u128 u128, AtomicU128;
 }

@@ -221,3 +221,80 @@ fn negative64(c: &mut Cpu, i: &Insn, a: u64) -> Exec {
     }
     sub64(c, i, 0, a)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::cpu::pgm;
+    use crate::testing::{assert_interrupted, cpu, run};
+
+    #[test]
+    fn test_overflow_sets_cc_3_and_interrupts_after_completion() {
+        let mut c = cpu();
+        c.set_g(1, 0xaaaa_aaaa_7fff_ffff);
+        c.set_g(2, 1);
+        run(&mut c, "1a12").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (0xaaaa_aaaa_8000_0000, 3));
+
+        c.psw_mask |= 0x0800_0000_0000;
+        c.set_g(1, 0x7fff_ffff);
+        assert_interrupted(&mut c, "1a12", pgm::FIXED_OVERFLOW);
+        assert_eq!((c.g32(1), c.cc.get()), (0x8000_0000, 3));
+    }
+
+    #[test]
+    fn test_carry_chains() {
+        let mut c = cpu();
+        (c.set_g(1, u64::MAX), c.set_g(2, 0));
+        for (cc, sum, after) in [(0, u64::MAX, 1), (1, u64::MAX, 1), (2, 0, 2), (3, 0, 2)] {
+            c.set_g(1, u64::MAX);
+            c.set_cc(cc);
+            run(&mut c, "b9880012").unwrap();
+            assert_eq!((c.g(1), c.cc.get()), (sum, after), "{cc}");
+        }
+        // Both the operand and the carry may carry out.
+        (c.set_g(1, u64::MAX), c.set_g(2, u64::MAX), c.set_cc(2));
+        run(&mut c, "b9880012").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (u64::MAX, 3));
+    }
+
+    #[test]
+    fn test_borrow_chains() {
+        let mut c = cpu();
+        for (cc, difference, after) in [(0, u32::MAX, 1), (1, u32::MAX, 1), (2, 0, 2), (3, 0, 2)] {
+            (c.set_g(1, 5), c.set_g(2, 5), c.set_cc(cc));
+            run(&mut c, "b9990012").unwrap();
+            assert_eq!((c.g32(1), c.cc.get()), (difference, after), "{cc}");
+        }
+    }
+
+    #[test]
+    fn test_absolute_value_of_the_least_number_overflows() {
+        let mut c = cpu();
+        c.set_g(2, 1 << 63);
+        run(&mut c, "b9000012").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (1 << 63, 3));
+        // Its negative does not.
+        run(&mut c, "b9010012").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (1 << 63, 1));
+        c.set_g(2, 7);
+        run(&mut c, "1112").unwrap();
+        assert_eq!((c.g32(1), c.cc.get()), (-7i32 as u32, 1));
+        run(&mut c, "1312").unwrap();
+        assert_eq!((c.g32(1), c.cc.get()), (-7i32 as u32, 1));
+    }
+
+    #[test]
+    fn test_high_words() {
+        let mut c = cpu();
+        (
+            c.set_g(1, 0x55),
+            c.set_g(2, 0x7fff_ffff_0000_0000),
+            c.set_g(3, 1 << 32),
+        );
+        run(&mut c, "b9c83012").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (0x8000_0000_0000_0055, 3));
+        c.set_cc(2);
+        run(&mut c, "cc1bffffffff").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (0x7fff_ffff_0000_0055, 2));
+    }
+}

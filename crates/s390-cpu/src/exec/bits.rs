@@ -128,3 +128,67 @@ pub(crate) fn popcnt(c: &mut Cpu, i: &Insn) -> Exec {
     c.cc = LazyCc::logical(count);
     Ok(Flow::Next)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::pgm;
+    use crate::testing::{assert_interrupted, cpu, run};
+
+    #[test]
+    fn test_selected_bits_wrap_around() {
+        assert_eq!(selected_bits(0, 63), u64::MAX);
+        assert_eq!(selected_bits(4, 7), 0x0f00_0000_0000_0000);
+        assert_eq!(selected_bits(60, 3), 0xf000_0000_0000_000f);
+        assert_eq!(selected_bits32(28, 3), 0xf000_000f);
+    }
+
+    #[test]
+    fn test_rotate_then_insert() {
+        let mut c = cpu();
+        (
+            c.set_g(1, 0x1111_1111_1111_1111),
+            c.set_g(2, 0x2345_6789_abcd_ef01),
+        );
+        run(&mut c, "ec123c030855").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (0x4111_1111_1111_1113, 2));
+        run(&mut c, "ec123c830855").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (0x4000_0000_0000_0003, 2));
+        c.set_cc(3);
+        run(&mut c, "ec12001f205d").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (0xabcd_ef01_0000_0003, 3));
+    }
+
+    #[test]
+    fn test_test_results_only() {
+        let mut c = cpu();
+        (c.set_g(1, 0xff00), c.set_g(2, 0));
+        run(&mut c, "ec1280070054").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (0xff00, 0));
+    }
+
+    #[test]
+    fn test_find_leftmost_one() {
+        let mut c = cpu();
+        for (v, zeros, rest, cc) in [
+            (0, 64, 0, 0),
+            (1, 63, 0, 2),
+            (u64::MAX, 0, u64::MAX >> 1, 2),
+        ] {
+            c.set_g(4, v);
+            run(&mut c, "b9830024").unwrap();
+            assert_eq!((c.g(2), c.g(3), c.cc.get()), (zeros, rest, cc));
+        }
+        assert_interrupted(&mut c, "b9830034", pgm::SPECIFICATION);
+    }
+
+    #[test]
+    fn test_population_count() {
+        let mut c = cpu();
+        c.set_g(2, 0xff01_0000_0000_0003);
+        run(&mut c, "b9e10012").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (0x0801_0000_0000_0002, 1));
+        run(&mut c, "b9e18012").unwrap();
+        assert_eq!(c.g(1), 11);
+    }
+}

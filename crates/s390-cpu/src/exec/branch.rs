@@ -323,3 +323,116 @@ compare_and_branch! {
     clij, clib: w1, imm8c_z32, imm8z32 as u32;
     clgij, clgib: g1, imm8c_z64, imm8z64 as u64;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::pgm;
+    use crate::testing::{assert_interrupted, cpu, run, CODE};
+
+    #[test]
+    fn test_target_register_is_read_before_it_is_changed() {
+        let mut c = cpu();
+        c.set_g(1, 0x3000);
+        run(&mut c, "0d11").unwrap();
+        assert_eq!((c.psw_addr, c.g(1)), (0x3000, CODE + 2));
+        c.set_g(1, 0x3000);
+        run(&mut c, "0611").unwrap();
+        assert_eq!((c.psw_addr, c.g(1)), (0x3000, 0x2fff));
+    }
+
+    #[test]
+    fn test_register_0_does_not_branch() {
+        let mut c = cpu();
+        c.set_g(0, 0x3000);
+        for text in ["0610", "0510", "0d10", "0c10", "0b10", "07f0"] {
+            run(&mut c, text).unwrap();
+            assert_eq!(c.psw_addr, CODE + 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn test_index_branches() {
+        let mut c = cpu();
+        // An even R3 has its limit in the odd register of the pair, an odd R3 is its own limit.
+        (c.set_g(1, 5), c.set_g(2, 1), c.set_g(3, 6));
+        run(&mut c, "86120000").unwrap();
+        assert_eq!((c.psw_addr, c.g(1)), (CODE + 4, 6));
+        run(&mut c, "86120000").unwrap();
+        assert_eq!((c.psw_addr, c.g(1)), (0, 7));
+        (c.set_g(1, 0), c.set_g(3, 2));
+        run(&mut c, "87130000").unwrap();
+        assert_eq!((c.psw_addr, c.g(1)), (0, 2));
+        run(&mut c, "87130000").unwrap();
+        assert_eq!((c.psw_addr, c.g(1)), (CODE + 4, 4));
+        // R1 may be the limit, too: what it was before counts.
+        (c.set_g(3, 5), c.set_g(2, 1));
+        run(&mut c, "86320000").unwrap();
+        assert_eq!((c.psw_addr, c.g(3)), (0, 6));
+    }
+
+    #[test]
+    fn test_link_information_in_each_mode() {
+        let mut c = cpu();
+        c.set_g(2, CODE + 2);
+        c.set_g(1, u64::MAX);
+        run(&mut c, "0512").unwrap();
+        assert_eq!(c.g(1), CODE + 2);
+        c.set_g(1, u64::MAX);
+        run(&mut c, "010d 0512 010e").unwrap();
+        assert_eq!(c.g(1), 0xffff_ffff_8000_0000 | (CODE + 4));
+        c.set_g(3, 0x2900_0000);
+        run(&mut c, "0430 010c 0512 010e").unwrap();
+        // Length 2, condition code 2, program mask 9.
+        assert_eq!(c.g(1), 0xffff_ffff_6900_0000 | (CODE + 6));
+    }
+
+    #[test]
+    fn test_branch_and_set_mode() {
+        let mut c = cpu();
+        (c.set_g(1, 2), c.set_g(2, 0x8000_3000));
+        run(&mut c, "0b12").unwrap();
+        assert_eq!((c.psw_addr, c.addr_mask, c.g(1)), (0x3000, 0x7fff_ffff, 3));
+        c.set_g(2, 0x4001);
+        run(&mut c, "0c12").unwrap();
+        assert_eq!((c.psw_addr, c.addr_mask), (0x4000, u64::MAX));
+        assert_eq!(c.g(1), 0x8000_0000 | (CODE + 2));
+    }
+
+    #[test]
+    fn test_mode_that_cannot_express_the_address() {
+        let mut c = cpu();
+        c.psw_addr = 0x100_0000;
+        c.block_addr = c.psw_addr;
+        let insn = crate::decode::decode(0x010c_0000_0000, &c.decode_context(c.psw_addr), |_| true);
+        assert!(sam24(&mut c, &insn).is_err());
+        assert_eq!(c.addr_mask, u64::MAX);
+        assert!(sam31(&mut c, &insn).is_ok());
+    }
+
+    #[test]
+    fn test_compare_and_branch() {
+        let mut c = cpu();
+        (c.set_g(1, u64::MAX), c.set_g(2, 1));
+        run(&mut c, "ec1200044076").unwrap();
+        assert_eq!(c.psw_addr, CODE + 8);
+        run(&mut c, "ec1200044077").unwrap();
+        assert_eq!(c.psw_addr, CODE + 6);
+        // CLIJ with 0xff: the immediate is unsigned.
+        c.set_g(1, 0xff);
+        run(&mut c, "ec180004ff7f").unwrap();
+        assert_eq!(c.psw_addr, CODE + 8);
+    }
+
+    #[test]
+    fn test_odd_target() {
+        let mut c = cpu();
+        c.set_g(2, 0x2001);
+        run(&mut c, "07f2").unwrap();
+        assert_eq!(
+            crate::testing::step(&mut c).unwrap_err().code,
+            pgm::SPECIFICATION
+        );
+        assert_interrupted(&mut c, "44002000", pgm::SPECIFICATION);
+    }
+}

@@ -149,3 +149,57 @@ operations! {
     clt = trap_unsigned32(w1, mem32);
     clgt = trap_unsigned64(g1, mem64);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::pgm;
+    use crate::testing::{assert_interrupted, cpu, run};
+
+    #[test]
+    fn test_order_and_masks() {
+        assert_eq!((order(1, 1), order(1, 2), order(2, 1)), (0, 1, 2));
+        for cc in 0..4 {
+            for m in 0..16 {
+                assert_eq!(selects(m, cc), m >> (3 - cc) & 1 == 1, "{m} {cc}");
+            }
+        }
+    }
+
+    #[test]
+    fn test_traps() {
+        let mut c = cpu();
+        (c.set_g(1, 1), c.set_g(2, u64::MAX));
+        // Signed, 1 is high.
+        assert_interrupted(&mut c, "b9722012", pgm::DATA);
+        assert_eq!(run(&mut c, "b9722012").unwrap_err().dxc, 0xff);
+        run(&mut c, "b9724012").unwrap();
+        // Unsigned, it is low.
+        assert_interrupted(&mut c, "b9734012", pgm::DATA);
+        run(&mut c, "b9732012").unwrap();
+        // The immediate of the logical forms is not sign-extended.
+        c.set_g(1, 0x1_0000);
+        assert_interrupted(&mut c, "ec10ffff2071", pgm::DATA);
+    }
+
+    #[test]
+    fn test_bits_under_mask() {
+        let mut c = cpu();
+        for (v, cc) in [(0, 0), (1, 1), (0x8000, 2), (0x8001, 3)] {
+            c.set_g(1, v);
+            run(&mut c, "a7118001").unwrap();
+            assert_eq!(c.cc.get(), cc);
+        }
+        c.set_g(1, 0x8000_0000_0000_0000);
+        run(&mut c, "a712c000").unwrap();
+        assert_eq!(c.cc.get(), 2);
+    }
+
+    #[test]
+    fn test_relative_long_operand_must_be_aligned() {
+        let mut c = cpu();
+        assert_interrupted(&mut c, "c61d00000001", pgm::SPECIFICATION);
+        run(&mut c, "c61700000001").unwrap();
+        run(&mut c, "c61d00000002").unwrap();
+    }
+}

@@ -35,3 +35,51 @@ fn execute(c: &mut Cpu, i: &Insn, addr: u64) -> Exec {
     }
     Ok(flow)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::cpu::pgm;
+    use crate::testing::{assert_interrupted, cpu, run, CODE, DATA};
+
+    #[test]
+    fn test_second_byte_is_modified() {
+        let mut c = cpu();
+        // MVI 0x800(6),1 with 0x42 ORed in; its own text stays.
+        c.ram.write(DATA, &[0x92, 0x01, 0x68, 0x00]);
+        (c.set_g(1, 0xff42), c.set_g(5, DATA), c.set_g(6, DATA));
+        run(&mut c, "44105000").unwrap();
+        assert_eq!(c.ram.read_u64(DATA + 0x800), 0x43 << 56);
+        assert_eq!(c.ram.read_u64(DATA) >> 32, 0x9201_6800);
+        // R1 0 modifies nothing.
+        c.set_g(0, 0xff);
+        run(&mut c, "44005000").unwrap();
+        assert_eq!(c.ram.read_u64(DATA + 0x800), 1 << 56);
+    }
+
+    #[test]
+    fn test_addresses_are_those_of_the_execute() {
+        let mut c = cpu();
+        c.set_g(5, DATA);
+        // BASR 1,0 links to what follows the EXECUTE.
+        c.ram.write(DATA, &[0x0d, 0x10]);
+        run(&mut c, "44005000").unwrap();
+        assert_eq!(c.g(1), CODE + 4);
+        // BRAS 1,.+16 branches relative to the target.
+        c.ram.write(DATA, &[0xa7, 0x15, 0, 8]);
+        run(&mut c, "44005000").unwrap();
+        assert_eq!((c.g(1), c.psw_addr), (CODE + 4, DATA + 16));
+    }
+
+    #[test]
+    fn test_exceptions() {
+        let mut c = cpu();
+        c.set_g(5, DATA);
+        c.ram.write(DATA, &[0x44, 0, 0, 0]);
+        assert_interrupted(&mut c, "44005000", pgm::EXECUTE);
+        c.ram.write(DATA, &[0xc6, 0, 0, 0, 0, 0]);
+        assert_interrupted(&mut c, "44005000", pgm::EXECUTE);
+        assert_interrupted(&mut c, "44005001", pgm::SPECIFICATION);
+        c.ram.write(DATA, &[0, 0]);
+        assert_interrupted(&mut c, "44005000", pgm::OPERATION);
+    }
+}

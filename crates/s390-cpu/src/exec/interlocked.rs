@@ -82,7 +82,7 @@ pub(crate) fn lpq(c: &mut Cpu, i: &Insn) -> Exec {
     let ea = aligned(c, i, 16)?;
     // A quadword that cannot be stored to is not updated in one piece either.
     let v = match c.check_write(ea, 16) {
-        Ok(()) => c.compare_and_swap_u128(ea, 0, 0)?,
+        Ok(()) => c.update_u128(ea, |v| v)?,
         Err(_) => {
             let mut b = [0; 16];
             c.read_bytes(ea, &mut b)?;
@@ -98,14 +98,8 @@ pub(crate) fn stpq(c: &mut Cpu, i: &Insn) -> Exec {
     c.even(i.r1)?;
     let ea = aligned(c, i, 16)?;
     let new = quadword(c, i.r1);
-    let mut expected = 0;
-    loop {
-        let old = c.compare_and_swap_u128(ea, expected, new)?;
-        if old == expected {
-            return Ok(Flow::Next);
-        }
-        expected = old;
-    }
+    c.update_u128(ea, |_| new)?;
+    Ok(Flow::Next)
 }
 
 /// LOAD PAIR DISJOINT: two operands at once (condition code 0), or a store came between
@@ -224,4 +218,84 @@ macro_rules! load_and {
 load_and! {
     laa laal lan lax lao: u32, i32, g32, set_g32, update_u32, add32, add_logical32;
     laag laalg lang laxg laog: u64, i64, g, set_g, update_u64, add64, add_logical64;
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cpu::pgm;
+    use crate::testing::{assert_interrupted, cpu, run, DATA};
+
+    #[test]
+    fn test_compare_and_swap() {
+        let mut c = cpu();
+        (c.set_g(1, 7), c.set_g(3, 9), c.set_g(5, DATA));
+        run(&mut c, "ba135000").unwrap();
+        assert_eq!((c.g(1), c.cc.get(), c.ram.read_u64(DATA)), (0, 1, 0));
+        run(&mut c, "ba135000").unwrap();
+        assert_eq!((c.g(1), c.cc.get(), c.ram.read_u64(DATA)), (0, 0, 9 << 32));
+        c.set_g(5, DATA + 2);
+        assert_interrupted(&mut c, "ba135000", pgm::SPECIFICATION);
+    }
+
+    #[test]
+    fn test_compare_double_and_swap() {
+        let mut c = cpu();
+        (c.set_g(4, 1), c.set_g(5, 2), c.set_g(6, DATA));
+        run(&mut c, "eb246000003e").unwrap();
+        assert_eq!(c.cc.get(), 0);
+        assert_eq!((c.ram.read_u64(DATA), c.ram.read_u64(DATA + 8)), (1, 2));
+        run(&mut c, "eb246000003e").unwrap();
+        assert_eq!((c.cc.get(), c.g(2), c.g(3)), (1, 1, 2));
+        assert_interrupted(&mut c, "eb346000003e", pgm::SPECIFICATION);
+        c.set_g(6, DATA + 8);
+        assert_interrupted(&mut c, "eb246000003e", pgm::SPECIFICATION);
+        (c.set_g(2, 0), c.set_g(3, 2));
+        run(&mut c, "bb246000").unwrap();
+        assert_eq!((c.cc.get(), c.ram.read_u64(DATA + 8)), (0, 1 << 32 | 2));
+    }
+
+    #[test]
+    fn test_pairs_of_quadwords() {
+        let mut c = cpu();
+        (c.set_g(2, 1), c.set_g(3, 2), c.set_g(5, DATA));
+        run(&mut c, "e3205000008e").unwrap();
+        assert_eq!((c.ram.read_u64(DATA), c.ram.read_u64(DATA + 8)), (1, 2));
+        (c.set_g(2, 0), c.set_g(3, 0));
+        run(&mut c, "e3205000008f").unwrap();
+        assert_eq!((c.g(2), c.g(3)), (1, 2));
+    }
+
+    #[test]
+    fn test_add_to_storage() {
+        let mut c = cpu();
+        c.set_g(5, DATA);
+        run(&mut c, "ebff5000006a").unwrap();
+        assert_eq!((c.ram.read_u64(DATA) >> 32, c.cc.get()), (0xffff_ffff, 1));
+        run(&mut c, "ebff5000006e").unwrap();
+        assert_eq!((c.ram.read_u64(DATA) >> 32, c.cc.get()), (0xffff_fffe, 3));
+        // Not aligned, across a page boundary.
+        c.set_g(5, DATA + 0xffe);
+        run(&mut c, "ebff5000006a").unwrap();
+        assert_eq!(c.ram.read_u64(DATA + 0xffc), 0x0000_ffff_ffff_0000);
+    }
+
+    #[test]
+    fn test_load_and_add() {
+        let mut c = cpu();
+        (c.set_g(1, 5), c.set_g(3, 7), c.set_g(5, DATA));
+        run(&mut c, "eb13500000f8 eb13500000f8").unwrap();
+        assert_eq!((c.g(1), c.ram.read_u64(DATA) >> 32, c.cc.get()), (7, 14, 2));
+        c.set_g(5, DATA + 2);
+        assert_interrupted(&mut c, "eb13500000f8", pgm::SPECIFICATION);
+    }
+
+    #[test]
+    fn test_test_and_set() {
+        let mut c = cpu();
+        c.set_g(5, DATA);
+        run(&mut c, "93005000").unwrap();
+        assert_eq!(c.cc.get(), 0);
+        run(&mut c, "93005000").unwrap();
+        assert_eq!((c.cc.get(), c.ram.read_u64(DATA)), (1, 0xff << 56));
+    }
 }

@@ -170,3 +170,43 @@ insert_halfwords! {
     iilh, 16;
     iill, 0;
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::cpu::pgm;
+    use crate::testing::{assert_interrupted, cpu, run, DATA};
+
+    #[test]
+    fn test_load_and_trap_loads_zero() {
+        let mut c = cpu();
+        (c.set_g(1, u64::MAX), c.set_g(5, DATA));
+        assert_interrupted(&mut c, "e3105000009f", pgm::DATA);
+        assert_eq!(c.g(1), 0xffff_ffff_0000_0000);
+    }
+
+    #[test]
+    fn test_narrow_loads_keep_the_rest() {
+        let mut c = cpu();
+        c.ram.write(DATA, &[0x12, 0x34]);
+        (c.set_g(1, u64::MAX), c.set_g(5, DATA));
+        run(&mut c, "e3105000001f").unwrap();
+        assert_eq!(c.g(1), 0xffff_ffff_ffff_3412);
+        run(&mut c, "43105000").unwrap();
+        assert_eq!(c.g(1), 0xffff_ffff_ffff_3412 & !0xff | 0x12);
+        run(&mut c, "a5100001 a5130002").unwrap();
+        assert_eq!(c.g(1), 0x0001_ffff_ffff_0002);
+    }
+
+    #[test]
+    fn test_load_address_depends_on_the_mode() {
+        let mut c = cpu();
+        (c.set_g(2, u64::MAX), c.set_g(3, 2));
+        run(&mut c, "41123000").unwrap();
+        assert_eq!(c.g(1), 1);
+        c.set_g(1, u64::MAX);
+        c.set_g(2, 0xffff_ffff);
+        // In the 31-bit mode only the right word changes, and bit 32 becomes zero.
+        run(&mut c, "010d 41123000 010e").unwrap();
+        assert_eq!(c.g(1), 0xffff_ffff_0000_0001);
+    }
+}

@@ -111,3 +111,25 @@ halfwords! {
     nilh, oilh, 16;
     nill, oill, 0;
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{cpu, run};
+
+    #[test]
+    fn test_condition_code_of_the_immediate_part_only() {
+        let mut c = cpu();
+        c.set_g(1, 0x00ff_0000_0000_1234);
+        run(&mut c, "a514ff00").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (0x1234, 0));
+        run(&mut c, "a5180000").unwrap();
+        assert_eq!(c.cc.get(), 0);
+        run(&mut c, "a51b0001").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (0x1235, 1));
+        run(&mut c, "a5150000").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (0x1235, 0));
+        // NIHF leaves the right word.
+        run(&mut c, "c01a00000000").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (0x1235, 0));
+    }
+}

@@ -155,3 +155,92 @@ pub(crate) fn stcm(c: &mut Cpu, i: &Insn) -> Exec {
 pub(crate) fn stcmh(c: &mut Cpu, i: &Insn) -> Exec {
     scatter(c, i, c.high(i.r1))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::pgm;
+    use crate::testing::{assert_interrupted, cpu, run, DATA};
+
+    #[test]
+    fn test_registers_wrap_around() {
+        let mut c = cpu();
+        c.ram
+            .write(DATA, &[0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4]);
+        (c.set_g(5, DATA), c.set_g(0, u64::MAX));
+        run(&mut c, "98e15000").unwrap();
+        assert_eq!([14, 15, 0, 1].map(|n| c.g32(n)), [1, 2, 3, 4]);
+        assert_eq!(c.high(0), u32::MAX);
+        c.set_g(5, DATA + 0x100);
+        run(&mut c, "90e15000").unwrap();
+        assert_eq!(c.ram.read_u64(DATA + 0x108), 3 << 32 | 4);
+    }
+
+    #[test]
+    fn test_load_multiple_is_all_or_nothing() {
+        let mut c = cpu();
+        c.set_g(5, (1 << 20) - 8);
+        assert_interrupted(&mut c, "98e15000", pgm::ADDRESSING);
+        assert_eq!((c.g(14), c.g(15)), (0, 0));
+    }
+
+    #[test]
+    fn test_load_multiple_disjoint() {
+        let mut c = cpu();
+        c.ram.write(
+            DATA,
+            &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
+        );
+        (c.set_g(5, DATA), c.set_g(6, DATA + 4));
+        run(&mut c, "efe150006000").unwrap();
+        assert_eq!(c.g(14), 0x0102_0304_0506_0708);
+        assert_eq!(c.g(1), 0x0d0e_0f10_0000_0000);
+    }
+
+    #[test]
+    fn test_selected() {
+        assert_eq!(selected(0), 0);
+        assert_eq!(selected(0b1010), 0xff00_ff00);
+        assert_eq!(selected(0b0001), 0xff);
+    }
+
+    #[test]
+    fn test_insert_under_mask() {
+        let mut c = cpu();
+        (c.set_g(1, 0x1111_1111_2222_2222), c.set_g(5, DATA));
+        for (bytes, cc) in [([0x80, 0], 1), ([0x7f, 0], 2), ([0, 0x80], 2), ([0, 0], 0)] {
+            c.ram.write(DATA, &bytes);
+            run(&mut c, "bf155000").unwrap();
+            assert_eq!(c.cc.get(), cc, "{bytes:?}");
+            let v = 0x1111_1111_2200_2200 | u64::from(bytes[0]) << 16 | u64::from(bytes[1]);
+            assert_eq!(c.g(1), v);
+        }
+    }
+
+    #[test]
+    fn test_compare_and_store_under_mask() {
+        let mut c = cpu();
+        (c.set_g(1, 0x1122_3344_5566_7788), c.set_g(5, DATA));
+        run(&mut c, "be155000").unwrap();
+        assert_eq!(c.ram.read_u64(DATA), 0x6688 << 48);
+        run(&mut c, "bd155000").unwrap();
+        assert_eq!(c.cc.get(), 0);
+        run(&mut c, "eb135000002c").unwrap();
+        assert_eq!(c.ram.read_u64(DATA), 0x3344 << 48);
+        run(&mut c, "bd155000").unwrap();
+        assert_eq!(c.cc.get(), 2);
+    }
+
+    #[test]
+    fn test_empty_mask_still_accesses_a_byte() {
+        let mut c = cpu();
+        c.set_g(5, 1 << 20);
+        assert_interrupted(&mut c, "bf105000", pgm::ADDRESSING);
+        assert_interrupted(&mut c, "bd105000", pgm::ADDRESSING);
+        assert_interrupted(&mut c, "be105000", pgm::ADDRESSING);
+        c.set_g(5, DATA);
+        c.set_cc(3);
+        run(&mut c, "bf105000").unwrap();
+        assert_eq!(c.cc.get(), 0);
+    }
+}

@@ -140,3 +140,68 @@ pub(crate) fn srda(c: &mut Cpu, i: &Insn) -> Exec {
     c.cc = LazyCc::signed64(v, 0);
     Ok(Flow::Next)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::pgm;
+    use crate::testing::{assert_interrupted, cpu, run};
+
+    #[test]
+    fn test_left_signed() {
+        assert_eq!(left_signed(1, 62), (1 << 62, false));
+        assert_eq!(left_signed(1, 63), (0, true));
+        assert_eq!(left_signed(-1, 63), (1 << 63, false));
+        assert_eq!(left_signed(i64::MIN, 1), (1 << 63, true));
+        assert_eq!(left_signed(0, 63), (0, false));
+        assert_eq!(left_signed(0x4000_0000_0000_0001, 1), (2, true));
+    }
+
+    #[test]
+    fn test_shift_left_single() {
+        let mut c = cpu();
+        for (v, result, cc) in [
+            (u32::MAX, 0x8000_0000, 1),
+            (1, 0, 3),
+            (0, 0, 0),
+            (0x8000_0000, 0x8000_0000, 3),
+        ] {
+            c.set_g(1, v.into());
+            run(&mut c, "8b10001f").unwrap();
+            assert_eq!((c.g(1), c.cc.get()), (result, cc), "{v:x}");
+        }
+        c.psw_mask |= 0x0800_0000_0000;
+        c.set_g(1, 1);
+        assert_interrupted(&mut c, "8b10001f", pgm::FIXED_OVERFLOW);
+        assert_eq!(c.g(1), 0);
+    }
+
+    #[test]
+    fn test_amounts_above_the_width() {
+        let mut c = cpu();
+        c.set_g(1, 0x8000_0000);
+        run(&mut c, "8a100028").unwrap();
+        assert_eq!((c.g(1), c.cc.get()), (0xffff_ffff, 1));
+        // SLL, SRL by 32 leave nothing, RLL by 33 is RLL by 1.
+        c.set_g(1, 0xffff_ffff_8000_0000);
+        run(&mut c, "eb210021001d 89100020").unwrap();
+        assert_eq!((c.g(1), c.g(2)), (0xffff_ffff_0000_0000, 1));
+    }
+
+    #[test]
+    fn test_double_shifts() {
+        let mut c = cpu();
+        (
+            c.set_g(2, 0xaaaa_aaaa_1234_5678),
+            c.set_g(3, 0xbbbb_bbbb_9abc_def0),
+        );
+        run(&mut c, "8c200020").unwrap();
+        assert_eq!(
+            (c.g(2), c.g(3)),
+            (0xaaaa_aaaa_0000_0000, 0xbbbb_bbbb_1234_5678)
+        );
+        run(&mut c, "8f20003f").unwrap();
+        assert_eq!((c.g32(2), c.g32(3), c.cc.get()), (0, 0, 3));
+        assert_interrupted(&mut c, "8c300020", pgm::SPECIFICATION);
+    }
+}

@@ -125,3 +125,44 @@ pub(crate) fn mc(c: &mut Cpu, i: &Insn) -> Exec {
         ..Default::default()
     })))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::cpu::pgm;
+    use crate::testing::{assert_interrupted, cpu, run, DATA};
+
+    #[test]
+    fn test_program_mask_and_condition_code() {
+        let mut c = cpu();
+        c.set_g(1, 0xffff_ffff_3a55_5555);
+        run(&mut c, "0410 b2220020").unwrap();
+        assert_eq!((c.cc.get(), c.g(2)), (3, 0x3a00_0000));
+    }
+
+    #[test]
+    fn test_access_registers_wrap_around() {
+        let mut c = cpu();
+        c.ram
+            .write(DATA, &[0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4]);
+        c.set_g(5, DATA);
+        run(&mut c, "9ae15000 b24f0030 b24e0041").unwrap();
+        assert_eq!((c.acrs[14], c.acrs[0], c.acrs[1]), (1, 3, 4));
+        c.set_g(5, DATA + 2);
+        assert_interrupted(&mut c, "9ae15000", pgm::SPECIFICATION);
+        assert_interrupted(&mut c, "9be15000", pgm::SPECIFICATION);
+    }
+
+    #[test]
+    fn test_monitor_call() {
+        let mut c = cpu();
+        c.set_g(5, 0x1000);
+        run(&mut c, "af035123").unwrap();
+        c.crs[8] = 0x1000;
+        let p = run(&mut c, "af035123").unwrap_err();
+        assert_eq!(
+            (p.code, p.monitor_class, p.monitor_code),
+            (pgm::MONITOR, 3, 0x1123)
+        );
+        assert_interrupted(&mut c, "af105123", pgm::SPECIFICATION);
+    }
+}
