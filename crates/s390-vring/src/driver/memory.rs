@@ -90,3 +90,43 @@ impl RingMemory for RawRing {
         unsafe { AtomicU32::from_ptr(self.at(offset)) }.store(value, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(align(4))]
+    struct Aligned([u8; 8]);
+
+    fn ring(memory: &mut Aligned) -> RawRing {
+        let base = NonNull::from(&mut memory.0).cast();
+        // SAFETY: the memory is aligned and outlives each test's use of the ring, and nothing else
+        // accesses it meanwhile.
+        unsafe { RawRing::new(base, 8) }
+    }
+
+    #[test]
+    fn test_access() {
+        let mut memory = Aligned([1, 2, 3, 4, 5, 6, 7, 8]);
+        let ring = ring(&mut memory);
+        assert_eq!((ring.len(), ring.is_empty()), (8, false));
+        let half = ring.load_u16(6, Ordering::Acquire);
+        assert_eq!(half.to_ne_bytes(), [7, 8]);
+        assert_eq!(ring.load_u32(4).to_ne_bytes(), [5, 6, 7, 8]);
+        ring.store_u16(2, u16::from_ne_bytes([9, 10]), Ordering::Release);
+        ring.store_u32(4, u32::from_ne_bytes([11, 12, 13, 14]));
+        assert_eq!(memory.0, [1, 2, 9, 10, 11, 12, 13, 14]);
+    }
+
+    #[test]
+    #[should_panic(expected = "ring access at offset 8")]
+    fn test_outside() {
+        ring(&mut Aligned([0; 8])).load_u16(8, Ordering::Relaxed);
+    }
+
+    #[test]
+    #[should_panic(expected = "ring access at offset 6")]
+    fn test_half_outside_or_misaligned() {
+        ring(&mut Aligned([0; 8])).store_u32(6, 0);
+    }
+}

@@ -340,3 +340,315 @@ where
             .store_u16(offset, E::u16(value), Ordering::Relaxed);
     }
 }
+
+#[cfg(all(test, feature = "vm-memory"))]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+
+    use super::*;
+    use crate::mock::{GuestRing, MockDriver};
+    use crate::{BigEndian, LittleEndian};
+
+    const SIZE: u16 = 4;
+    const READ: Buffer = Buffer::readable(0x8000, 16);
+    const WRITE: Buffer = Buffer::writable(0x9000, 8);
+
+    type Mock<'a, E> = MockDriver<'a, E, GuestMemoryMmap>;
+
+    fn memory() -> GuestMemoryMmap {
+        GuestMemoryMmap::from_ranges(&[(GuestAddress(0), 0x10000)]).unwrap()
+    }
+
+    fn mock<E: ByteOrder>(mem: &GuestMemoryMmap, bits: u64) -> Mock<'_, E> {
+        MockDriver::new(mem, GuestAddress(0), SIZE, RingFeatures::from_bits(bits))
+    }
+
+    /// What a device that breaks the rules writes: used elements and index.
+    fn forge(mock: &Mock<'_, BigEndian>, mem: &GuestMemoryMmap, ids: &[u32], used_idx: u16) {
+        let used = mock.layout().used_ring() as u64;
+        for (slot, id) in ids.iter().enumerate() {
+            let at = GuestAddress(used + 4 + 8 * slot as u64);
+            mem.write_slice(&id.to_be_bytes(), at).unwrap();
+        }
+        mem.write_slice(&used_idx.to_be_bytes(), GuestAddress(used + 2))
+            .unwrap();
+    }
+
+    #[test]
+    fn test_too_small() {
+        let mem = memory();
+        let layout = Layout::legacy(SIZE).unwrap();
+        let new = |len, slots| {
+            let ring = GuestRing::new(&mem, GuestAddress(0), len);
+            let slots: Vec<Slot> = vec![Slot::EMPTY; slots];
+            DriverQueue::<BigEndian, _, _>::new(ring, layout, RingFeatures::default(), slots).err()
+        };
+        assert_eq!(new(layout.bytes() - 1, 4), Some(DriverError::TooSmall));
+        assert_eq!(new(layout.bytes(), 3), Some(DriverError::TooSmall));
+        assert_eq!(new(layout.bytes(), 4), None);
+    }
+
+    #[test]
+    fn test_new_leaves_the_used_ring_alone() {
+        let mem = memory();
+        let layout = Layout::legacy(SIZE).unwrap();
+        mem.write_slice(&[0xff; 0x2000], GuestAddress(0)).unwrap();
+        let ring = GuestRing::new(&mem, GuestAddress(0), layout.bytes());
+        let slots = [Slot::EMPTY; SIZE as usize];
+        DriverQueue::<BigEndian, _, _>::new(ring, layout, RingFeatures::default(), slots).unwrap();
+        for (offset, expected) in [
+            (layout.avail_ring(), 0),
+            (layout.avail_ring() + 2, 0),
+            (layout.used_event(), 0),
+            (layout.used_ring(), 0xffff),
+            (layout.used_ring() + 2, 0xffff),
+            (layout.avail_event(), 0xffff),
+        ] {
+            let value: u16 = mem.read_obj(GuestAddress(offset as u64)).unwrap();
+            assert_eq!(value, expected, "{offset}");
+        }
+    }
+
+    #[test]
+    fn test_bytes_in_the_ring() {
+        let mem = memory();
+        let mut mock = mock::<BigEndian>(&mem, 0);
+        mock.add_chain(&[READ, WRITE]);
+        let mut bytes = [0; 32];
+        mem.read_slice(&mut bytes, GuestAddress(0)).unwrap();
+        let first = [0, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 16, 0, 1, 0, 1];
+        let second = [0, 0, 0, 0, 0, 0, 0x90, 0, 0, 0, 0, 8, 0, 2, 0, 0];
+        assert_eq!(bytes[..16], first);
+        assert_eq!(bytes[16..], second);
+        mock.add_chain(&[READ]);
+        let mut avail = [0; 8];
+        mem.read_slice(&mut avail, GuestAddress(64)).unwrap();
+        assert_eq!(avail, [0, 0, 0, 2, 0, 0, 0, 2]);
+    }
+
+    #[test]
+    fn test_rules_of_a_chain() {
+        let mem = memory();
+        let mut mock = mock::<BigEndian>(&mem, 0);
+        let driver = mock.driver();
+        assert_eq!(driver.add_chain(&[]), Err(DriverError::EmptyChain));
+        let empty = Buffer::readable(0x8000, 0);
+        assert_eq!(driver.add_chain(&[empty]), Err(DriverError::EmptyBuffer));
+        let order = Err(DriverError::ReadableAfterWritable);
+        assert_eq!(driver.add_chain(&[WRITE, READ]), order);
+        let large = [Buffer::readable(0, 1 << 31), Buffer::writable(0, 1 << 31)];
+        assert_eq!(driver.add_chain(&large), Err(DriverError::ChainTooLarge));
+        let long = Err(DriverError::ChainTooLong);
+        assert_eq!(driver.add_chain(&[READ; SIZE as usize + 1]), long);
+        let indirect = driver.add_indirect_chain(0x8000, &[READ]);
+        assert_eq!(indirect, Err(DriverError::IndirectNotNegotiated));
+        assert_eq!(driver.num_free(), SIZE);
+        assert!(!driver.publish());
+    }
+
+    #[test]
+    fn test_unpublished_is_unseen() {
+        let mem = memory();
+        let mut mock = mock::<BigEndian>(&mem, 0);
+        let mut queue = mock.device_queue();
+        mock.driver().add_chain(&[READ]).unwrap();
+        mock.driver().add_chain(&[WRITE]).unwrap();
+        assert_eq!(queue.pop_descriptor_chain(&mem), Ok(None));
+        assert!(mock.driver().publish());
+        assert_eq!(queue.iter(&mem).unwrap().count(), 2);
+        assert!(!mock.driver().publish());
+    }
+
+    #[test]
+    fn test_full_and_free_again() {
+        let mem = memory();
+        let mut mock = mock::<LittleEndian>(&mem, 0);
+        let mut queue = mock.device_queue();
+        let full = Err(DriverError::QueueFull);
+        let mut in_flight = Vec::new();
+        // Chains of all lengths, returned in another order than they were added.
+        for turn in 0..1000usize {
+            let chain = &[READ, READ, WRITE, WRITE][turn % 4..];
+            match mock.driver().add_chain(chain) {
+                Ok(head) => {
+                    mock.driver().publish();
+                    let popped = queue.pop_descriptor_chain(&mem).unwrap().unwrap();
+                    assert_eq!(popped.head_index(), head);
+                    let segments = popped.readable().len() + popped.writable().len();
+                    assert_eq!(segments, chain.len());
+                    in_flight.push(head);
+                }
+                error => {
+                    assert_eq!(error, full);
+                    assert!(usize::from(mock.driver().num_free()) < chain.len());
+                    let head = in_flight.swap_remove(turn % in_flight.len());
+                    queue.add_used(&mem, head, 0).unwrap();
+                    let used = mock.driver().pop_used().unwrap().unwrap();
+                    assert_eq!(used, Used { head, len: 0 });
+                }
+            }
+        }
+        for head in in_flight {
+            queue.add_used(&mem, head, 0).unwrap();
+            mock.driver().pop_used().unwrap().unwrap();
+        }
+        assert_eq!(mock.driver().num_free(), SIZE);
+        assert_eq!(mock.driver().pop_used(), Ok(None));
+    }
+
+    #[test]
+    fn test_indirect() {
+        let mem = memory();
+        let mut mock = mock::<BigEndian>(&mem, 1 << 28);
+        let mut queue = mock.device_queue();
+        for _ in 0..SIZE {
+            mock.add_indirect_chain(GuestAddress(0x4000), &[READ, READ, WRITE]);
+        }
+        let full = mock.driver().add_indirect_chain(0x4000, &[READ]);
+        assert_eq!(full, Err(DriverError::QueueFull));
+        let chain = queue.pop_descriptor_chain(&mem).unwrap().unwrap();
+        assert_eq!((chain.readable().len(), chain.writable_bytes()), (2, 8));
+        queue.add_used(&mem, chain.head_index(), 8).unwrap();
+        assert_eq!(mock.driver().pop_used().unwrap().unwrap().len, 8);
+        assert_eq!(mock.driver().num_free(), 1);
+        let long = mock.driver().add_indirect_chain(0x4000, &[READ; 5]);
+        assert_eq!(long, Err(DriverError::ChainTooLong));
+        let mut table = [[0; 16]; 2];
+        let long = write_table(&mut table, &[READ; 3]);
+        assert_eq!(long, Err(DriverError::ChainTooLong));
+    }
+
+    fn write_table(table: &mut [[u8; 16]], buffers: &[Buffer]) -> Result<(), DriverError> {
+        crate::write_indirect_table::<BigEndian>(table, buffers)
+    }
+
+    #[test]
+    fn test_hostile_heads() {
+        let mem = memory();
+        let mut mock = mock::<BigEndian>(&mem, 0);
+        mock.add_chain(&[READ, READ]);
+        mock.add_chain(&[READ]);
+        // Outside the queue, within another chain, free, or not even 16 bits.
+        for id in [4, 1, 3, 0x1_0000, 0x1_0002, u32::MAX] {
+            forge(&mock, &mem, &[id], 1);
+            for _ in 0..2 {
+                let result = mock.driver().pop_used();
+                assert_eq!(result, Err(DriverError::UnknownHead { id }));
+            }
+            assert_eq!(mock.driver().num_free(), 1);
+        }
+        // The same chain twice.
+        forge(&mock, &mem, &[0, 0], 2);
+        assert_eq!(mock.driver().pop_used().unwrap().unwrap().head, 0);
+        let result = mock.driver().pop_used();
+        assert_eq!(result, Err(DriverError::UnknownHead { id: 0 }));
+        assert_eq!(mock.driver().num_free(), 3);
+    }
+
+    #[test]
+    fn test_hostile_used_index() {
+        let mem = memory();
+        let mut mock = mock::<BigEndian>(&mem, 0);
+        mock.add_chain(&[READ]);
+        // Not published, so the device cannot have it.
+        mock.driver().add_chain(&[READ]).unwrap();
+        for used_idx in [2, SIZE, u16::MAX] {
+            forge(&mock, &mem, &[1], used_idx);
+            let result = mock.driver().pop_used();
+            assert_eq!(result, Err(DriverError::UsedIndexAhead { used_idx }));
+        }
+        forge(&mock, &mem, &[0], 1);
+        assert!(mock.driver().pop_used().unwrap().is_some());
+    }
+
+    #[test]
+    fn test_hostile_descriptors() {
+        let mem = memory();
+        let mut mock = mock::<BigEndian>(&mem, 0);
+        let head = mock.add_chain(&[READ, READ, WRITE]);
+        // The links that count are not those in the ring.
+        mem.write_slice(&[0xff; 64], GuestAddress(0)).unwrap();
+        forge(&mock, &mem, &[u32::from(head)], 1);
+        assert!(mock.driver().pop_used().unwrap().is_some());
+        assert_eq!(mock.driver().num_free(), SIZE);
+        assert!(mock.driver().add_chain(&[READ; SIZE as usize]).is_ok());
+    }
+
+    #[test]
+    fn test_length_is_bounded() {
+        let mem = memory();
+        let mut mock = mock::<BigEndian>(&mem, 0);
+        let mut queue = mock.device_queue();
+        for (len, expected) in [(0, 0), (8, 8), (9, 8), (u32::MAX, 8)] {
+            let head = mock.add_chain(&[READ, WRITE]);
+            queue.add_used(&mem, head, len).unwrap();
+            let used = mock.driver().pop_used().unwrap().unwrap();
+            assert_eq!(used.len, expected);
+        }
+    }
+
+    #[test]
+    fn test_notification_suppression_by_flag() {
+        let mem = memory();
+        let mut mock = mock::<BigEndian>(&mem, 0);
+        let mut queue = mock.device_queue();
+        queue.disable_notification(&mem).unwrap();
+        mock.driver().add_chain(&[READ]).unwrap();
+        assert!(!mock.driver().publish());
+        queue.enable_notification(&mem).unwrap();
+        mock.driver().add_chain(&[READ]).unwrap();
+        assert!(mock.driver().publish());
+
+        mock.driver().disable_interrupts();
+        queue.add_used(&mem, 0, 0).unwrap();
+        assert_eq!(queue.needs_notification(&mem), Ok(false));
+        assert!(mock.driver().enable_interrupts());
+        mock.driver().pop_used().unwrap();
+        assert!(!mock.driver().enable_interrupts());
+        queue.add_used(&mem, 1, 0).unwrap();
+        assert_eq!(queue.needs_notification(&mem), Ok(true));
+    }
+
+    #[test]
+    fn test_notification_suppression_by_event() {
+        let mem = memory();
+        let mut mock = mock::<BigEndian>(&mem, 1 << 29);
+        let mut queue = mock.device_queue();
+        queue.enable_notification(&mem).unwrap();
+        mock.driver().add_chain(&[READ]).unwrap();
+        assert!(mock.driver().publish());
+        // The event is behind now: no further notification until it is moved.
+        mock.driver().add_chain(&[READ]).unwrap();
+        assert!(!mock.driver().publish());
+        queue.iter(&mem).unwrap().for_each(drop);
+        queue.enable_notification(&mem).unwrap();
+        mock.driver().add_chain(&[READ]).unwrap();
+        mock.driver().add_chain(&[READ]).unwrap();
+        assert!(mock.driver().publish());
+
+        assert!(!mock.driver().enable_interrupts());
+        queue.add_used(&mem, 0, 0).unwrap();
+        assert_eq!(queue.needs_notification(&mem), Ok(true));
+        mock.driver().disable_interrupts();
+        queue.add_used(&mem, 1, 0).unwrap();
+        assert_eq!(queue.needs_notification(&mem), Ok(false));
+        mock.driver().pop_used().unwrap();
+        assert!(mock.driver().enable_interrupts());
+    }
+
+    #[test]
+    fn test_detach_unused() {
+        let mem = memory();
+        let mut mock = mock::<BigEndian>(&mem, 0);
+        mock.add_chain(&[READ, READ]);
+        mock.add_chain(&[READ]);
+        let driver = mock.driver();
+        assert_eq!(driver.detach_unused(), Some(0));
+        assert_eq!(driver.detach_unused(), Some(2));
+        assert_eq!(driver.detach_unused(), None);
+        assert_eq!(driver.num_free(), SIZE);
+    }
+}
