@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Driver and device on two threads that sleep whenever the other side may not need them: nothing is lost,
-//! neither data nor a wake-up. The time limit only turns a hang into a failure.
+//! neither data nor a wake-up. The time limit only turns a hang into a failure. And a guest that rewrites a
+//! descriptor while the device looks at it.
 
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::thread;
 use std::time::Duration;
 
 use s390_vring::mock::MockDriver;
-use s390_vring::{BigEndian, Buffer, ByteOrder, DeviceQueue, LittleEndian, RingFeatures};
-use std::io::Write;
+use s390_vring::{
+    BigEndian, Buffer, ByteOrder, Descriptor, DeviceQueue, Error, LittleEndian, RingFeatures,
+};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 const SIZE: u16 = 8;
@@ -127,4 +131,44 @@ fn test_flags() {
 fn test_event_idx() {
     run::<BigEndian>(true);
     run::<LittleEndian>(true);
+}
+
+/// Whatever moment the device looks at, it never gets a buffer outside memory.
+#[test]
+fn test_descriptor_that_changes() {
+    let mem = Memory::from_ranges(&[(GuestAddress(0), 0x10000)]).unwrap();
+    let mock =
+        MockDriver::<BigEndian, _>::new(&mem, GuestAddress(0), SIZE, RingFeatures::default());
+    let good = Descriptor {
+        addr: 0x8000,
+        len: 0x100,
+        flags: 0,
+        next: 0,
+    };
+    mock.set_descriptor(0, good);
+    mock.push_head(0);
+    let mut queue = mock.device_queue();
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for addr in [0x1_0000u64, u64::MAX, good.addr] {
+                    mem.store(addr.to_be(), GuestAddress(0), Ordering::Relaxed)
+                        .unwrap();
+                }
+            }
+        });
+        for _ in 0..REQUESTS * 10 {
+            match queue.pop_descriptor_chain(&mem) {
+                Ok(chain) => {
+                    let chain = chain.unwrap();
+                    assert_eq!(chain.readable()[0].addr.0, good.addr);
+                    assert!(chain.reader(&mem).is_ok());
+                    queue.go_to_previous_position();
+                }
+                Err(error) => assert!(matches!(error, Error::SegmentOutsideMemory { .. })),
+            }
+        }
+        done.store(true, Ordering::Relaxed);
+    });
 }

@@ -428,6 +428,8 @@ mod tests {
             desc(0x10fff, 1, 0, 0),
         ];
         assert_eq!(run(&all).unwrap().readable().len(), 3);
+        // Before the region of the buffer before.
+        assert!(run(&[desc(0x12000, 1, NEXT, 1), desc(0x11000, 1, 0, 0)]).is_err());
         // Into a gap, over a gap.
         assert!(run(&[desc(0x10ff0, 0x20, 0, 0)]).is_err());
         assert!(run(&[desc(0x10ff0, 0x1020, 0, 0)]).is_err());

@@ -637,6 +637,10 @@ mod tests {
         assert_eq!(queue.needs_notification(&mem), Ok(false));
         mock.driver().pop_used().unwrap();
         assert!(mock.driver().enable_interrupts());
+        mock.driver().pop_used().unwrap();
+        assert!(!mock.driver().enable_interrupts());
+        queue.add_used(&mem, 2, 0).unwrap();
+        assert_eq!(queue.needs_notification(&mem), Ok(true));
     }
 
     #[test]
