@@ -88,7 +88,8 @@ mod tests {
             let cleared: std::vec::Vec<_> = bytes()
                 .iter()
                 .enumerate()
-                .filter_map(|(at, &byte)| (byte == 0).then(|| at - base))
+                .filter(|&(_, &byte)| byte == 0)
+                .map(|(at, _)| at - base)
                 .collect();
             let mut expected = std::vec::Vec::new();
             expected.extend(layout.avail_ring()..layout.avail_ring() + 4);
