@@ -1,2 +1,19 @@
-//! x
-fn main(){}
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The command `s390-vmm`.
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use s390_vmm::cli::{Cli, Command};
+use s390_vmm::{boot, demo, exit_code, report};
+
+fn main() -> ExitCode {
+    env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
+    let result = match Cli::parse().command {
+        Command::Boot(arguments) => boot(&arguments.into()),
+        Command::Demo(arguments) => demo::run(&arguments.into()),
+    };
+    report(&result);
+    exit_code(&result)
+}

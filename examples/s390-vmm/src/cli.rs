@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use s390_virtio_devices::net::MacAddress;
+
+use crate::config::{Backend, ConsoleConfig, DiskConfig, NetConfig, VmConfig};
+
+/// A minimal virtual machine monitor for s390: boots Linux with disk and network on any machine.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Boot a kernel.
+    ///
+    /// Ctrl-A X leaves the console and ends the guest; Ctrl-A Ctrl-A types a Ctrl-A. Exit status:
+    /// 0 when the guest powers off, 2 for a usage error, 3 when the guest crashed, 1 for other
+    /// errors.
+    Boot(BootArguments),
+    /// Boot the built-in guest with a disk and a network peer, and report.
+    Demo(DemoArguments),
+}
+
+/// Arguments of `boot`.
+#[derive(Debug, Args)]
+pub struct BootArguments {
+    /// Kernel: a raw image or an ELF file.
+    #[arg(long, value_name = "F")]
+    kernel: PathBuf,
+    /// Initial RAM disk.
+    #[arg(long, value_name = "F")]
+    initrd: Option<PathBuf>,
+    /// Command line of the kernel.
+    #[arg(long, value_name = "S", allow_hyphen_values = true)]
+    cmdline: Option<String>,
+    /// RAM, with suffix K, M, G or T; a multiple of 1 MiB.
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory_size)]
+    memory: u64,
+    /// A disk on a raw image: path=F[,readonly]. May be given more than once.
+    #[arg(long, value_name = "path=F[,readonly]")]
+    disk: Vec<DiskConfig>,
+    /// A network interface on a tap device: tap=NAME[,mac=..]. May be given more than once.
+    #[arg(long, value_name = "tap=NAME[,mac=..]")]
+    net: Vec<NetConfig>,
+    /// Where the consoles go: stdio, file=F or none.
+    #[arg(long, value_name = "stdio|file=F|none", default_value = "stdio")]
+    console: ConsoleConfig,
+    #[command(flatten)]
+    machine: MachineArguments,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    #[command(flatten)]
+    machine: MachineArguments,
+}
+
+/// Arguments of every command that makes a machine.
+#[derive(Debug, Args)]
+struct MachineArguments {
+    /// What runs the guest: KVM on s390x hosts, the software CPU anywhere.
+    #[arg(long, value_enum, default_value = "auto")]
+    backend: BackendArgument,
+}
+
+#[derive(Copy, Clone, Debug, ValueEnum)]
+enum BackendArgument {
+    /// KVM where it can be used, otherwise the software CPU.
+    Auto,
+    /// The software CPU.
+    Emulated,
+    /// KVM.
+    Kvm,
+}
+
+impl From<BackendArgument> for Backend {
+    fn from(backend: BackendArgument) -> Self {
+        match backend {
+            BackendArgument::Auto => Backend::Auto,
+            BackendArgument::Emulated => Backend::Emulated,
+            BackendArgument::Kvm => Backend::Kvm,
+        }
+    }
+}
+
+impl From<BootArguments> for VmConfig {
+    fn from(arguments: BootArguments) -> Self {
+        VmConfig {
+            kernel: arguments.kernel,
+            initrd: arguments.initrd,
+            command_line: arguments.cmdline,
+            memory_size: arguments.memory,
+            disks: arguments.disk,
+            nets: arguments.net,
+            console: arguments.console,
+            backend: arguments.machine.backend.into(),
+        }
+    }
+}
+
+impl From<DemoArguments> for Backend {
+    fn from(arguments: DemoArguments) -> Self {
+        arguments.machine.backend.into()
+    }
+}
+
+/// A number with an optional suffix: K, M, G and T stand for powers of 1024.
+fn memory_size(text: &str) -> Result<u64, String> {
+    const MIB: u64 = 1 << 20;
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        suffix => return Err(format!("{suffix} is none of the suffixes K, M, G and T")),
+    };
+    let number: u64 = digits
+        .parse()
+        .map_err(|_| "not a number with a suffix K, M, G or T".to_owned())?;
+    let size = number
+        .checked_mul(1 << shift)
+        .ok_or("more memory than there can be")?;
+    match size {
+        0 => Err("a guest needs memory".to_owned()),
+        size if size % MIB != 0 => Err(format!("{size} bytes are not a multiple of 1 MiB")),
+        size => Ok(size),
+    }
+}
+
+/// The words of an option, `key=value` or `key`, handed to `set` one by one.
+fn words(
+    text: &str,
+    mut set: impl FnMut(&str, Option<&str>) -> Result<(), String>,
+) -> Result<(), String> {
+    for word in text.split(',') {
+        match word.split_once('=') {
+            Some((key, "")) => return Err(format!("{key} has no value")),
+            Some((key, value)) => set(key, Some(value))?,
+            None => set(word, None)?,
+        }
+    }
+    Ok(())
+}
+
+fn unknown(key: &str, known: &str) -> String {
+    format!("{key:?} is not known here; expected {known}")
+}
+
+impl FromStr for DiskConfig {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (mut path, mut read_only) = (None, false);
+        words(text, |key, value| {
+            match (key, value) {
+                ("path", Some(value)) => path = Some(PathBuf::from(value)),
+                ("readonly", None) => read_only = true,
+                _ => return Err(unknown(key, "path=F[,readonly]")),
+            }
+            Ok(())
+        })?;
+        Ok(DiskConfig {
+            path: path.ok_or("a disk needs path=F")?,
+            read_only,
+        })
+    }
+}
+
+impl FromStr for NetConfig {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (mut tap, mut mac) = (None, None);
+        words(text, |key, value| {
+            match (key, value) {
+                ("tap", Some(value)) => tap = Some(value.to_owned()),
+                ("mac", Some(value)) => {
+                    mac = Some(value.parse::<MacAddress>().map_err(|e| e.to_string())?);
+                }
+                _ => return Err(unknown(key, "tap=NAME[,mac=..]")),
+            }
+            Ok(())
+        })?;
+        Ok(NetConfig {
+            tap: tap.ok_or("a network interface needs tap=NAME")?,
+            mac,
+        })
+    }
+}
+
+impl FromStr for ConsoleConfig {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            None if text == "stdio" => Ok(ConsoleConfig::Stdio),
+            None if text == "none" => Ok(ConsoleConfig::None),
+            Some(("file", path)) if !path.is_empty() => Ok(ConsoleConfig::File(path.into())),
+            _ => Err(unknown(text, "stdio, file=F or none")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn boot(arguments: &[&str]) -> Result<VmConfig, clap::Error> {
+        let fixed = ["s390-vmm", "boot", "--kernel", "image"];
+        let cli = Cli::try_parse_from(fixed.iter().chain(arguments))?;
+        match cli.command {
+            Command::Boot(arguments) => Ok(arguments.into()),
+            Command::Demo(_) => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn defaults() {
+        let config = boot(&[]).unwrap();
+        assert_eq!(config.kernel, PathBuf::from("image"));
+        assert_eq!(config.memory_size, 256 << 20);
+        assert_eq!(
+            (config.console, config.backend),
+            (ConsoleConfig::Stdio, Backend::Auto)
+        );
+        assert!(config.initrd.is_none() && config.disks.is_empty() && config.nets.is_empty());
+    }
+
+    #[test]
+    fn every_option() {
+        let config = boot(&[
+            "--initrd",
+            "i",
+            "--cmdline",
+            "-x root=/dev/vda",
+            "--memory",
+            "1G",
+            "--disk",
+            "path=a",
+            "--disk",
+            "readonly,path=b",
+            "--net",
+            "tap=tap0",
+            "--net",
+            "tap=tap1,mac=02:00:00:00:00:01",
+            "--console",
+            "file=log",
+            "--backend",
+            "emulated",
+        ])
+        .unwrap();
+        assert_eq!(config.initrd, Some("i".into()));
+        assert_eq!(config.command_line.as_deref(), Some("-x root=/dev/vda"));
+        assert_eq!(config.memory_size, 1 << 30);
+        let disk = |path: &str, read_only| DiskConfig {
+            path: path.into(),
+            read_only,
+        };
+        assert_eq!(config.disks, [disk("a", false), disk("b", true)]);
+        assert_eq!(
+            config.nets[0],
+            NetConfig {
+                tap: "tap0".into(),
+                mac: None
+            }
+        );
+        assert_eq!(config.nets[1].mac, Some(MacAddress([2, 0, 0, 0, 0, 1])));
+        assert_eq!(config.console, ConsoleConfig::File("log".into()));
+        assert_eq!(config.backend, Backend::Emulated);
+    }
+
+    #[test]
+    fn memory_sizes() {
+        for (text, size) in [
+            ("1M", 1 << 20),
+            ("2048k", 2 << 20),
+            ("3g", 3 << 30),
+            ("1048576", 1 << 20),
+        ] {
+            assert_eq!(memory_size(text), Ok(size), "{text}");
+        }
+        for (text, sentence) in [
+            ("1500K", "1536000 bytes are not a multiple of 1 MiB"),
+            ("512", "512 bytes are not a multiple of 1 MiB"),
+            ("0M", "a guest needs memory"),
+            ("99999999T", "more memory than there can be"),
+            ("1X", "X is none of the suffixes K, M, G and T"),
+            ("1MB", "MB is none of the suffixes K, M, G and T"),
+            ("-1M", "not a number with a suffix K, M, G or T"),
+            ("M", "not a number with a suffix K, M, G or T"),
+            ("", "not a number with a suffix K, M, G or T"),
+        ] {
+            assert_eq!(memory_size(text).unwrap_err(), sentence, "{text}");
+        }
+    }
+
+    #[test]
+    fn malformed_options_are_usage_errors() {
+        for arguments in [
+            ["--disk", "disk.img"],
+            ["--disk", "path="],
+            ["--disk", "readonly"],
+            ["--disk", "path=a,rw"],
+            ["--disk", "path=a,"],
+            ["--net", "tap="],
+            ["--net", "mac=02:00:00:00:00:01"],
+            ["--net", "tap=t,mac=1"],
+            ["--console", "pty"],
+            ["--console", "file="],
+            ["--memory", "1500K"],
+        ] {
+            let error = boot(&arguments).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ValueValidation, "{arguments:?}");
+            assert_eq!(error.exit_code(), 2);
+        }
+        assert_eq!(boot(&["--backend", "xen"]).unwrap_err().exit_code(), 2);
+        let error = Cli::try_parse_from(["s390-vmm", "boot"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+    }
+}

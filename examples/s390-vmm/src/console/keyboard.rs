@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Standard input on its way to the guest.
+
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use nix::errno::Errno;
+use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use s390_extint::ExternalInterrupt;
+use s390_hypervisor::Vm;
+use s390_sclp::Sclp;
+use s390_virtio_devices::console::ConsoleInput;
+
+use super::escape::{Escape, Typed};
+use super::output::{ConsoleOutput, Source};
+use crate::vm::Stopper;
+use crate::{End, Error, Result};
+
+/// Milliseconds before the guest is offered again what it did not take.
+const RETRY_MS: u8 = 10;
+
+/// The guest's keyboard: types into the console that printed last.
+#[derive(Clone)]
+pub(crate) struct Keyboard {
+    pub(crate) output: ConsoleOutput,
+    pub(crate) virtio: ConsoleInput,
+    pub(crate) sclp: Arc<Mutex<Sclp>>,
+    pub(crate) vm: Arc<dyn Vm>,
+}
+
+impl fmt::Debug for Keyboard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keyboard").finish_non_exhaustive()
+    }
+}
+
+impl Keyboard {
+    /// Types `bytes`; returns how many were taken.
+    fn type_bytes(&self, bytes: &[u8]) -> usize {
+        match self.output.last() {
+            Source::Virtio => self.virtio.push(bytes),
+            Source::Sclp => {
+                let mut sclp = self.sclp.lock().unwrap_or_else(PoisonError::into_inner);
+                let pushed = sclp.push_input(bytes);
+                if let Some(signal) = pushed.signal {
+                    let event = signal & ExternalInterrupt::SERVICE_EVENT_PENDING != 0;
+                    let interrupt = ExternalInterrupt::service(signal, event);
+                    if let Err(error) = self.vm.inject(interrupt) {
+                        log::error!("console input is not announced: {error}");
+                    }
+                }
+                pushed.accepted
+            }
+        }
+    }
+}
+
+/// The thread that reads standard input, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct KeyboardThread {
+    /// Closing it ends the thread.
+    stop: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl KeyboardThread {
+    /// Begins to read.
+    pub(crate) fn start(keyboard: Keyboard, stopper: Stopper) -> Result<Self> {
+        let (far, stop) = UnixStream::pair().map_err(Error::host("create a socket"))?;
+        let thread = std::thread::Builder::new()
+            .name("keyboard".into())
+            .spawn(move || run(&keyboard, &stopper, &far))
+            .map_err(Error::host("start a thread"))?;
+        Ok(KeyboardThread {
+            stop: Some(stop),
+            thread: Some(thread),
+        })
+    }
+}
+
+impl Drop for KeyboardThread {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            // A panic was reported by the thread itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn run(keyboard: &Keyboard, stopper: &Stopper, stop: &UnixStream) {
+    let stdin = io::stdin();
+    let mut escape = Escape::default();
+    // Read unbuffered: poll does not know of bytes in a buffer.
+    while let Some(typed) = read(&stdin, stop) {
+        match escape.filter(&typed) {
+            Typed::Leave => return stopper.stop(Ok(End::Left)),
+            Typed::Bytes(bytes) => {
+                let mut rest = bytes.as_slice();
+                while !rest.is_empty() {
+                    rest = &rest[keyboard.type_bytes(rest)..];
+                    if !rest.is_empty() && wait(None, stop, RETRY_MS.into()) == Wake::Stop {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The next bytes; `None` at the end of the input, or to stop.
+fn read(stdin: &io::Stdin, stop: &UnixStream) -> Option<Vec<u8>> {
+    loop {
+        match wait(Some(stdin.as_fd()), stop, PollTimeout::NONE) {
+            Wake::Stop => return None,
+            Wake::Timeout => continue,
+            Wake::Input => {}
+        }
+        let mut bytes = vec![0; 1024];
+        match nix::unistd::read(stdin, &mut bytes) {
+            Ok(0) => return None,
+            Ok(len) => {
+                bytes.truncate(len);
+                return Some(bytes);
+            }
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Err(errno) => {
+                log::debug!("standard input: {errno}");
+                return None;
+            }
+        }
+    }
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Wake {
+    Input,
+    Stop,
+    Timeout,
+}
+
+/// Waits for input, for the end, or until a time has passed.
+fn wait(input: Option<BorrowedFd<'_>>, stop: &UnixStream, timeout: PollTimeout) -> Wake {
+    let mut fds = vec![PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
+    fds.extend(input.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+    loop {
+        match poll(&mut fds, timeout) {
+            Err(Errno::EINTR) => continue,
+            Err(_) => return Wake::Stop,
+            Ok(0) => return Wake::Timeout,
+            Ok(_) if fds[0].any() == Some(true) => return Wake::Stop,
+            Ok(_) => return Wake::Input,
+        }
+    }
+}

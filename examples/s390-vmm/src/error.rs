@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Why a machine cannot be put together or run.
+
+use std::io;
+use std::path::PathBuf;
+
+use s390_virtio_devices::block::RawFileError;
+use s390_virtio_devices::bus::BusError;
+use s390_virtio_devices::net::TapError;
+
+/// Why a machine cannot be put together or run. Sentences, whose causes are their sources.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A file of the guest cannot be booted.
+    #[error(transparent)]
+    Image(#[from] s390_loader::Error),
+    /// A disk image cannot be used.
+    #[error(transparent)]
+    Disk(#[from] RawFileError),
+    /// A tap device cannot be used.
+    #[error(transparent)]
+    Tap(#[from] TapError),
+    /// The console's file cannot be opened.
+    #[error("cannot open console file {path:?}")]
+    ConsoleFile {
+        /// Path as given.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The host has not enough memory, or not in one piece.
+    #[error("cannot allocate {0} bytes of guest memory")]
+    Memory(u64, #[source] vm_memory::mmap::FromRangesError),
+    /// The RAM size is not usable.
+    #[error("cannot plan the device page")]
+    Page(#[from] s390_virtio_page::BuildError),
+    /// The devices do not fit.
+    #[error("cannot set up the devices")]
+    Bus(#[from] BusError),
+    /// The SCLP cannot describe this machine.
+    #[error("cannot describe the machine to the guest")]
+    Sclp(#[from] s390_sclp::Error),
+    /// KVM was asked for and cannot be used.
+    #[error("KVM cannot be used: {0}")]
+    Kvm(&'static str),
+    /// The backend failed.
+    #[error(transparent)]
+    Hypervisor(#[from] s390_hypervisor::Error),
+    /// The machine failed.
+    #[error(transparent)]
+    Machine(#[from] s390_machine::Error),
+    /// The event loop failed.
+    #[error("cannot wait for events")]
+    Events(#[from] event_manager::Error),
+    /// The host refused something.
+    #[error("cannot {action}")]
+    Host {
+        /// What, as a verb phrase.
+        action: &'static str,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A thread of the VMM panicked, which is a bug.
+    #[error("a thread of the VMM panicked")]
+    Panic,
+    /// The demo did not go as it should.
+    #[error("the demo failed: {0}")]
+    Demo(String),
+}
+
+impl Error {
+    /// For `map_err`: the host refused to `action`.
+    pub(crate) fn host(action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        move |source| Error::Host { action, source }
+    }
+}
+
+/// The result of whatever the VMM does.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The terminal of standard input, handed to the guest key by key and given back at the end.
+
+use std::io::{self, IsTerminal, Stdin};
+
+use nix::sys::termios::{
+    tcgetattr, tcsetattr, InputFlags, LocalFlags, SetArg, SpecialCharacterIndices, Termios,
+};
+
+use crate::{Error, Result};
+
+/// Standard input as a terminal in raw mode, until this is dropped.
+#[derive(Debug)]
+pub(crate) struct RawMode {
+    stdin: Stdin,
+    before: Termios,
+}
+
+impl RawMode {
+    /// Changes the terminal, if standard input is one. Output goes through the terminal's
+    /// processing as before, so that the VMM's own lines look right.
+    pub(crate) fn enter() -> Result<Option<Self>> {
+        let stdin = io::stdin();
+        if !stdin.is_terminal() {
+            return Ok(None);
+        }
+        let error = |errno: nix::Error| Error::host("set up the terminal")(errno.into());
+        let before = tcgetattr(&stdin).map_err(error)?;
+        let mut raw = before.clone();
+        raw.input_flags -= InputFlags::IGNBRK
+            | InputFlags::BRKINT
+            | InputFlags::PARMRK
+            | InputFlags::ISTRIP
+            | InputFlags::INLCR
+            | InputFlags::IGNCR
+            | InputFlags::ICRNL
+            | InputFlags::IXON;
+        raw.local_flags -= LocalFlags::ECHO
+            | LocalFlags::ECHONL
+            | LocalFlags::ICANON
+            | LocalFlags::ISIG
+            | LocalFlags::IEXTEN;
+        raw.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
+        raw.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
+        tcsetattr(&stdin, SetArg::TCSANOW, &raw).map_err(error)?;
+        Ok(Some(RawMode { stdin, before }))
+    }
+}
+
+impl Drop for RawMode {
+    fn drop(&mut self) {
+        if let Err(errno) = tcsetattr(&self.stdin, SetArg::TCSADRAIN, &self.before) {
+            log::warn!("the terminal stays as the guest had it: {errno}");
+        }
+    }
+}

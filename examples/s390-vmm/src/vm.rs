@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The composition: memory, backend, devices and machine become a virtual machine that runs.
+
+use std::fmt;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use s390_cpu::Memory;
+use s390_extint::ExternalInterrupt;
+use s390_hypervisor::{Vcpu, Vm};
+use s390_loader::Image;
+use s390_machine::{Machine, MachineConfig, Parts};
+use s390_sclp::{Config as SclpConfig, Sclp};
+use s390_virtio_devices::block::{Block, RawFile};
+use s390_virtio_devices::console::Console as VirtioConsole;
+use s390_virtio_devices::net::{MacAddress, Net, NetBackend, Tap};
+use s390_virtio_devices::rng::Rng;
+use s390_virtio_devices::{S390Legacy, VirtioBus, VirtioDevice};
+
+use crate::backend::create_vm;
+use crate::config::{Backend, DiskConfig, NetConfig};
+use crate::console::{ConsoleOutput, Keyboard, Source};
+use crate::event_loop::{EventLoop, Subscriber};
+use crate::memory::allocate;
+use crate::signals::{SignalHandler, Signals};
+use crate::vcpu::VcpuThreads;
+use crate::{End, Error, Result};
+
+/// CPUs of a guest.
+const CPUS: u16 = 1;
+
+/// Everything that the threads of a running machine share.
+pub(crate) struct Shared {
+    pub(crate) memory: Arc<Memory>,
+    pub(crate) ram_size: u64,
+    pub(crate) image: Image,
+    pub(crate) machine: Machine<Memory>,
+}
+
+/// A virtual machine, put together and not yet run.
+pub(crate) struct VirtualMachine {
+    shared: Arc<Shared>,
+    bus: Arc<VirtioBus<Memory>>,
+    vcpus: Vec<Box<dyn Vcpu>>,
+    events: EventLoop,
+    power: Power,
+    keyboard: Keyboard,
+    stopper: Stopper,
+    ends: Receiver<Result<End>>,
+    nets: u16,
+}
+
+impl VirtualMachine {
+    /// A machine with `ram_size` bytes of RAM that will boot `image`; its consoles print to
+    /// `output`. It has a console and an entropy device.
+    pub(crate) fn new(
+        image: Image,
+        ram_size: u64,
+        backend: Backend,
+        output: &ConsoleOutput,
+    ) -> Result<Self> {
+        let (memory, page) = allocate(ram_size)?;
+        let vm = create_vm(backend, &memory)?;
+        let bus = Arc::new(VirtioBus::new(memory.clone(), page, vm.clone())?);
+        bus.set_early_console(Box::new(output.of(Source::Sclp)));
+        let mut sclp_output = output.of(Source::Sclp);
+        let sink = move |bytes: &[u8]| {
+            // What nobody can read any more is lost; the guest goes on.
+            let _ = std::io::Write::write_all(&mut sclp_output, bytes);
+        };
+        let sclp = Sclp::new(SclpConfig::new(ram_size, CPUS), Box::new(sink))?;
+        let sclp = Arc::new(Mutex::new(sclp));
+        let vcpus = (0..CPUS)
+            .map(|address| vm.create_vcpu(address))
+            .collect::<s390_hypervisor::Result<Vec<_>>>()?;
+        let machine = Machine::new(Parts {
+            config: MachineConfig::new(ram_size),
+            memory: Memory::clone(&memory),
+            vm: vm.clone(),
+            sclp: sclp.clone(),
+            hypercalls: bus.clone(),
+            cpus: vcpus.iter().map(|vcpu| vcpu.handle()).collect(),
+        });
+        let console = VirtioConsole::new(Box::new(output.of(Source::Virtio)), None)
+            .map_err(Error::host("create a device"))?;
+        let (stopper, ends) = Stopper::new();
+        let mut this = VirtualMachine {
+            shared: Arc::new(Shared {
+                memory,
+                ram_size,
+                image,
+                machine,
+            }),
+            bus,
+            vcpus,
+            events: EventLoop::new()?,
+            keyboard: Keyboard {
+                output: output.clone(),
+                virtio: console.input(),
+                sclp: sclp.clone(),
+                vm: vm.clone(),
+            },
+            power: Power { sclp, vm },
+            stopper,
+            ends,
+            nets: 0,
+        };
+        this.add(console)?;
+        this.add(Rng::host().map_err(Error::host("create a device"))?)?;
+        Ok(this)
+    }
+
+    /// Adds a disk.
+    pub(crate) fn add_disk(&mut self, disk: &DiskConfig) -> Result<()> {
+        let backend = RawFile::open(&disk.path, disk.read_only)?;
+        self.add(Block::new(Box::new(backend)).map_err(Error::host("create a device"))?)
+    }
+
+    /// Adds a network interface on a tap device.
+    pub(crate) fn add_tap(&mut self, net: &NetConfig) -> Result<()> {
+        self.add_net(Box::new(Tap::open(&net.tap)?), net.mac)
+    }
+
+    /// Adds a network interface.
+    pub(crate) fn add_net(
+        &mut self,
+        backend: Box<dyn NetBackend>,
+        mac: Option<MacAddress>,
+    ) -> Result<()> {
+        self.nets += 1;
+        let mac = mac.unwrap_or(MacAddress::local(self.nets));
+        self.add(Net::new(backend, mac).map_err(Error::host("create a device"))?)
+    }
+
+    fn add<D>(&mut self, device: D) -> Result<()>
+    where
+        D: VirtioDevice<S390Legacy<Memory>> + event_manager::MutEventSubscriber + 'static,
+    {
+        let device = Arc::new(Mutex::new(device));
+        self.bus.add(device.clone())?;
+        self.events.add(device as Subscriber);
+        Ok(())
+    }
+
+    /// Lets signals power the guest off.
+    pub(crate) fn listen_to_signals(&mut self, signals: Signals) {
+        let handler = SignalHandler {
+            signals,
+            power: self.power.clone(),
+            stopper: self.stopper.clone(),
+            asked: false,
+        };
+        self.events.add(Arc::new(Mutex::new(handler)));
+    }
+
+    /// The guest's keyboard.
+    pub(crate) fn keyboard(&self) -> Keyboard {
+        self.keyboard.clone()
+    }
+
+    /// What ends the run from outside.
+    pub(crate) fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Boots the image and runs to the end. No thread of the machine is left afterwards.
+    pub(crate) fn run(mut self) -> Result<End> {
+        if let Some(vcpu) = self.vcpus.first_mut() {
+            self.shared.boot(&mut **vcpu)?;
+        }
+        let _events = self.events.start(self.stopper.clone())?;
+        let _vcpus = VcpuThreads::start(self.vcpus, &self.shared, &self.stopper)?;
+        // The channel stays open as long as this machine has a stopper.
+        self.ends.recv().unwrap_or(Err(Error::Panic))
+    }
+}
+
+/// The power button.
+#[derive(Clone)]
+pub(crate) struct Power {
+    sclp: Arc<Mutex<Sclp>>,
+    vm: Arc<dyn Vm>,
+}
+
+impl fmt::Debug for Power {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Power").finish_non_exhaustive()
+    }
+}
+
+impl Power {
+    /// Asks the guest to power off; false if it does not listen.
+    pub(crate) fn button(&self) -> bool {
+        let mut sclp = self.sclp.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(signal) = sclp.request_shutdown() else {
+            return false;
+        };
+        let event = signal & ExternalInterrupt::SERVICE_EVENT_PENDING != 0;
+        match self.vm.inject(ExternalInterrupt::service(signal, event)) {
+            Ok(()) => true,
+            Err(error) => {
+                log::error!("the guest cannot be asked to power off: {error}");
+                false
+            }
+        }
+    }
+}
+
+/// Ends a run; the first one to say so decides how. Clones end the same run.
+#[derive(Clone, Debug)]
+pub(crate) struct Stopper(Sender<Result<End>>);
+
+impl Stopper {
+    fn new() -> (Self, Receiver<Result<End>>) {
+        let (sender, receiver) = mpsc::channel();
+        (Stopper(sender), receiver)
+    }
+
+    /// Ends the run.
+    pub(crate) fn stop(&self, end: Result<End>) {
+        // Nobody listens when it has ended already.
+        let _ = self.0.send(end);
+    }
+
+    /// Lets `body` be the work of a thread: an error or a panic ends the run.
+    pub(crate) fn watch(&self, body: impl FnOnce() -> Result<()>) {
+        let guard = PanicGuard(self);
+        if let Err(error) = body() {
+            self.stop(Err(error));
+        }
+        std::mem::forget(guard);
+    }
+}
+
+/// Ends the run when it is dropped, which only a panic does.
+struct PanicGuard<'a>(&'a Stopper);
+
+impl Drop for PanicGuard<'_> {
+    fn drop(&mut self) {
+        self.0.stop(Err(Error::Panic));
+    }
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What the command says to a user who is wrong: one clear sentence, and the right exit status.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bare-guest/bare-guest.elf");
+
+/// Exit status and standard error.
+fn run(arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_s390-vmm"))
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), stderr)
+}
+
+/// The one sentence of a command that fails with status 1.
+fn sentence(arguments: &[&str]) -> String {
+    let (status, stderr) = run(arguments);
+    assert_eq!(status, Some(1), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    let sentence = stderr.strip_prefix("s390-vmm: ");
+    sentence.unwrap().trim_end().to_owned()
+}
+
+fn boot(kernel: &Path) -> String {
+    sentence(&["boot", "--kernel", kernel.to_str().unwrap()])
+}
+
+#[test]
+fn a_kernel_that_is_not_there() {
+    assert_eq!(
+        boot(Path::new("/nonexistent/image")),
+        "cannot read \"/nonexistent/image\": No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn a_kernel_that_is_no_kernel() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("kernel");
+    fs::write(&path, []).unwrap();
+    assert_eq!(boot(&path), "the kernel is an empty file");
+    fs::write(&path, "#!/bin/sh\necho hello\n").unwrap();
+    assert!(boot(&path).starts_with("not an s390 kernel: the file is "));
+    // An ELF file for another machine.
+    let mut elf = fs::read(GUEST).unwrap();
+    elf[18..20].copy_from_slice(&62u16.to_be_bytes());
+    fs::write(&path, &elf).unwrap();
+    assert_eq!(
+        boot(&path),
+        "not an s390 kernel: the file is an ELF file for machine 62, not for 22 (s390)"
+    );
+    let elf = fs::read(GUEST).unwrap();
+    for len in [20, 100, elf.len() / 2] {
+        fs::write(&path, &elf[..len]).unwrap();
+        let sentence = boot(&path);
+        assert!(
+            sentence.starts_with("the kernel is truncated"),
+            "{len} bytes: {sentence}"
+        );
+    }
+}
+
+#[test]
+fn a_kernel_that_does_not_fit() {
+    let directory = tempfile::tempdir().unwrap();
+    let initrd = directory.path().join("initrd");
+    fs::write(&initrd, vec![1; 2 << 20]).unwrap();
+    let arguments = ["boot", "--memory", "2M", "--kernel", GUEST, "--initrd"];
+    let sentence = sentence(&[&arguments[..], &[initrd.to_str().unwrap()]].concat());
+    assert!(sentence.starts_with("the initrd of 2097152 bytes does not fit"));
+}
+
+#[test]
+fn disks_that_are_no_disks() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = |name: &str, size: u64| {
+        let path = directory.path().join(name);
+        fs::File::create(&path).unwrap().set_len(size).unwrap();
+        let option = format!("path={}", path.display());
+        sentence(&["boot", "--kernel", GUEST, "--disk", &option])
+    };
+    assert!(disk("odd", 1000).ends_with("has 1000 bytes, which is no multiple of 512"));
+    assert!(disk("empty", 0).ends_with("is empty"));
+    let missing = [
+        "boot",
+        "--kernel",
+        GUEST,
+        "--disk",
+        "path=/nonexistent/disk",
+    ];
+    assert_eq!(
+        sentence(&missing),
+        "cannot open disk image /nonexistent/disk: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
+fn a_tap_device_with_an_impossible_name() {
+    assert_eq!(
+        sentence(&["boot", "--kernel", GUEST, "--net", "tap=a/b"]),
+        "\"a/b\" is no name of a network interface"
+    );
+}
+
+#[test]
+fn a_command_line_that_the_kernel_cannot_take() {
+    let long = "x".repeat(5000);
+    let sentence = sentence(&["boot", "--kernel", GUEST, "--cmdline", &long]);
+    assert!(sentence.starts_with("the command line has 5000 characters, but this kernel takes"));
+}
+
+#[test]
+fn a_console_file_that_cannot_be_made() {
+    let sentence = sentence(&[
+        "boot",
+        "--kernel",
+        GUEST,
+        "--console",
+        "file=/nonexistent/log",
+    ]);
+    assert!(sentence.starts_with("cannot open console file \"/nonexistent/log\": "));
+}
+
+#[test]
+#[cfg(not(target_arch = "s390x"))]
+fn kvm_on_another_architecture() {
+    let sentence = sentence(&["boot", "--kernel", GUEST, "--backend", "kvm"]);
+    assert_eq!(
+        sentence,
+        "KVM cannot be used: it runs s390 guests on s390x hosts only; use --backend emulated"
+    );
+}
+
+#[test]
+fn usage_errors_have_their_own_status() {
+    for (arguments, words) in [
+        (&["boot"][..], "--kernel <F>"),
+        (
+            &["boot", "--kernel", GUEST, "--memory", "1500K"],
+            "1536000 bytes are not a multiple of 1 MiB",
+        ),
+        (
+            &["boot", "--kernel", GUEST, "--disk", "disk.img"],
+            "\"disk.img\" is not known here; expected path=F[,readonly]",
+        ),
+        (
+            &["boot", "--kernel", GUEST, "--disk", "readonly"],
+            "a disk needs path=F",
+        ),
+        (
+            &["boot", "--kernel", GUEST, "--net", "tap=t,mac=1:2"],
+            "\"1:2\" is not a unicast MAC address",
+        ),
+        (
+            &["boot", "--kernel", GUEST, "--console", "pty"],
+            "\"pty\" is not known here; expected stdio, file=F or none",
+        ),
+        (
+            &["boot", "--kernel", GUEST, "--backend", "xen"],
+            "[possible values: auto, emulated, kvm]",
+        ),
+        (&["reboot"], "unrecognized subcommand 'reboot'"),
+        (&[], "Usage: s390-vmm"),
+    ] {
+        let (status, stderr) = run(arguments);
+        assert_eq!(status, Some(2), "{arguments:?}");
+        assert!(stderr.contains(words), "{arguments:?}: {stderr}");
+    }
+}

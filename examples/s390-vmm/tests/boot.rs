@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The guest on bare metal under the built command: how it ends, and what it leaves behind.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bare-guest/bare-guest.elf");
+
+fn boot(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_s390-vmm"))
+        .args([
+            "boot",
+            "--backend",
+            "emulated",
+            "--memory",
+            "64M",
+            "--kernel",
+            GUEST,
+        ])
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A file of this size in a new directory.
+fn disk(size: u64) -> (tempfile::TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("disk.img");
+    fs::File::create(&path).unwrap().set_len(size).unwrap();
+    (directory, path)
+}
+
+#[test]
+fn demo() {
+    let output = Command::new(env!("CARGO_BIN_EXE_s390-vmm"))
+        .args(["demo", "--backend", "emulated"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let stdout = text(&output.stdout);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{stdout}{}",
+        text(&output.stderr)
+    );
+    for words in [
+        "s390 bare guest",
+        "64 sectors verified, 32 rewritten",
+        "32 sectors rewritten by the guest, 224 as they were",
+        "3 pings of the guest answered, 3 pings answered by the guest",
+    ] {
+        assert!(stdout.contains(words), "{words:?} is not in: {stdout}");
+    }
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn a_guest_that_powers_off() {
+    let output = boot(&[]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let stdout = text(&output.stdout);
+    assert!(stdout.contains("ram: 64 MiB"), "{stdout}");
+    assert!(
+        stdout.ends_with("done\r\n") || stdout.ends_with("done\n"),
+        "{stdout:?}"
+    );
+}
+
+#[test]
+fn a_guest_that_crashes_shows_its_psw() {
+    for (how, address) in [("program", "dead"), ("panic", "0bad")] {
+        let output = boot(&["--cmdline", &format!("crash={how}")]);
+        assert_eq!(output.status.code(), Some(3), "{how}");
+        let stderr = text(&output.stderr);
+        let start = "s390-vmm: the guest stopped in a disabled wait, PSW ";
+        assert!(stderr.starts_with(start), "{how}: {stderr}");
+        assert!(
+            stderr.ends_with(&format!(" 000000000000{address}\n")),
+            "{how}: {stderr}"
+        );
+    }
+}
+
+#[test]
+fn the_console_can_be_a_file_or_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let output = boot(&["--console", &format!("file={}", log.display())]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(text(&output.stdout), "");
+    assert!(text(&fs::read(&log).unwrap()).contains("s390 bare guest"));
+    let output = boot(&["--console", "none"]);
+    assert_eq!(
+        (output.status.code(), text(&output.stdout)),
+        (Some(0), String::new())
+    );
+}
+
+#[test]
+fn a_foreign_disk_is_rewritten_on_demand_only() {
+    let (_directory, path) = disk(1 << 20);
+    let option = format!("path={}", path.display());
+    let output = boot(&["--disk", &option]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert_eq!(fs::read(&path).unwrap(), vec![0; 1 << 20]);
+    let output = boot(&["--disk", &option, "--cmdline", "disk=rewrite sectors=16"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let image = fs::read(&path).unwrap();
+    // Each sector begins with its number.
+    for (number, sector) in (0u64..16).zip(image.chunks(512)) {
+        assert_eq!(sector[..8], number.to_be_bytes());
+    }
+    assert_ne!(image[512..1024], [0; 512]);
+    assert_eq!(image[16 * 512..], vec![0; (1 << 20) - 16 * 512]);
+}
+
+#[test]
+fn a_read_only_disk_stays_as_it_is() {
+    let (_directory, path) = disk(1 << 20);
+    let option = format!("path={},readonly", path.display());
+    let output = boot(&["--disk", &option, "--cmdline", "disk=rewrite sectors=16"]);
+    assert!(
+        text(&output.stdout).contains("read-only"),
+        "{}",
+        text(&output.stdout)
+    );
+    assert_eq!(fs::read(&path).unwrap(), vec![0; 1 << 20]);
+}
+
+#[test]
+fn several_disks_in_their_order() {
+    let disks = [disk(1 << 20), disk(3 << 20)];
+    let options = disks
+        .each_ref()
+        .map(|(_, path)| format!("path={}", path.display()));
+    let output = boot(&["--disk", &options[0], "--disk", &options[1]]);
+    let stdout = text(&output.stdout);
+    let first = stdout.find("2048 sectors").expect(&stdout);
+    let second = stdout.find("6144 sectors").expect(&stdout);
+    assert!(first < second);
+}
