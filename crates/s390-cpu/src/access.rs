@@ -36,7 +36,7 @@ pub(crate) struct Ram {
 }
 
 // SAFETY: `base` points into the mapping that `region` owns and keeps alive. Guest memory is
-// shared between threads by design and only accessed with volatile or atomic operations.
+// shared between threads by design; there is never a Rust reference to it.
 unsafe impl Send for Ram {}
 
 /// A value at any alignment, so that one volatile access reads it in one piece where the host can.
@@ -128,8 +128,9 @@ unsafe fn copy_volatile(mut src: *const u8, mut dst: *mut u8, mut len: usize) {
     }
 }
 
-/// One page in the translation lookaside buffer.
+/// One page in the translation lookaside buffer. Aligned for a shorter address computation.
 #[derive(Copy, Clone, Debug)]
+#[repr(align(32))]
 struct TlbEntry {
     /// Page address and address-space number where reads are fast, else [`NO_TAG`].
     read: u64,
@@ -186,18 +187,14 @@ impl Tlb {
 }
 
 macro_rules! accessors {
-    ($($read:ident $write:ident $t:ty;)*) => {$(
+    ($($read:ident $write:ident $load:ident $store:ident $t:ty;)*) => {$(
         /// Loads a big-endian value at a virtual address in the operand space.
         #[inline(always)]
         pub(crate) fn $read(&mut self, ea: u64) -> Result<$t, Trap> {
-            const N: u64 = size_of::<$t>() as u64;
-            let e = &self.tlb.entries[(ea >> 12) as usize % TLB_ENTRIES];
-            if (ea.wrapping_add(N - 1) & PAGE_MASK) | self.tlb.asn == e.read {
-                let p = e.addend.wrapping_add(ea as usize) as *const Unaligned<$t>;
-                // SAFETY: the tag says that the page of the last byte is mapped at `addend` for
-                // reading; the entry was found by the page of the first byte, so both lie in
-                // the same page of guest memory. Alignment 1, any bits are a value.
-                return Ok(<$t>::from_be(unsafe { p.read_volatile() }.0));
+            if let Some(p) = self.fast(ea, size_of::<$t>(), false) {
+                // SAFETY: `fast` says that the bytes are in one readable page of guest memory.
+                // Alignment 1, any bits are a value.
+                return Ok(<$t>::from_be(unsafe { p.cast::<Unaligned<$t>>().read_volatile() }.0));
             }
             let mut b = [0; size_of::<$t>()];
             self.read_slow(ea, &mut b)?;
@@ -207,27 +204,46 @@ macro_rules! accessors {
         /// Stores a big-endian value at a virtual address in the operand space.
         #[inline(always)]
         pub(crate) fn $write(&mut self, ea: u64, value: $t) -> Result<(), Trap> {
-            const N: u64 = size_of::<$t>() as u64;
-            let e = &self.tlb.entries[(ea >> 12) as usize % TLB_ENTRIES];
-            if (ea.wrapping_add(N - 1) & PAGE_MASK) | self.tlb.asn == e.write {
-                let p = e.addend.wrapping_add(ea as usize) as *mut Unaligned<$t>;
-                // SAFETY: as for the load; the write tag says that the page may be written and
-                // holds no decoded instructions.
-                unsafe { p.write_volatile(Unaligned(value.to_be())) };
+            if let Some(p) = self.fast(ea, size_of::<$t>(), true) {
+                // A volatile store of an unaligned value would go through the host's stack. The
+                // jump to the next instruction keeps the compiler from leaving it out.
+                // SAFETY: `fast` says that the bytes are in one page of guest memory that may
+                // be written and holds no decoded instructions.
+                unsafe { p.cast::<$t>().write_unaligned(value.to_be()) };
                 return Ok(());
             }
             self.write_slow(ea, &value.to_be_bytes())
+        }
+
+        /// The same as the only storage access of an instruction that changed nothing yet: see
+        /// [`Cpu::fast_only`].
+        #[inline(always)]
+        pub(crate) fn $load(&mut self, ea: u64) -> Result<$t, Trap> {
+            if self.is_fast_only() && self.fast(ea, size_of::<$t>(), false).is_none() {
+                return Err(self.not_fast());
+            }
+            self.$read(ea)
+        }
+
+        /// The same as the only storage access of an instruction that changed nothing yet: see
+        /// [`Cpu::fast_only`].
+        #[inline(always)]
+        pub(crate) fn $store(&mut self, ea: u64, value: $t) -> Result<(), Trap> {
+            if self.is_fast_only() && self.fast(ea, size_of::<$t>(), true).is_none() {
+                return Err(self.not_fast());
+            }
+            self.$write(ea, value)
         }
     )*};
 }
 
 impl Cpu {
     accessors! {
-        read_u8 write_u8 u8;
-        read_u16 write_u16 u16;
-        read_u32 write_u32 u32;
-        read_u64 write_u64 u64;
-        read_u128 write_u128 u128;
+        read_u8 write_u8 load_u8 store_u8 u8;
+        read_u16 write_u16 load_u16 store_u16 u16;
+        read_u32 write_u32 load_u32 store_u32 u32;
+        read_u64 write_u64 load_u64 store_u64 u64;
+        read_u128 write_u128 load_u128 store_u128 u128;
     }
 
     /// Loads `buf.len()` bytes (at most a page) from the operand space. No byte is looked at

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Decoded blocks: found by address, chained, dropped when their storage changes.
 //!
-//! A block is straight-line code inside one page. It is keyed by absolute and virtual address
+//! A block is straight-line code inside one page that may be left by branches. It is keyed by absolute and virtual address
 //! (relative operands are resolved when decoding) and by what decoding depends on in the PSW and
 //! the control registers. Blocks of the same page are chained directly: while no translation
 //! changes, a page stays where it is.
@@ -18,6 +18,9 @@ use crate::table::{Attributes, Op};
 /// Index of a block; 0 is no block.
 pub(crate) type BlockId = u32;
 
+/// From here on a conditional branch ends a block: short loops fit, and not too much is decoded
+/// that may never run.
+const ENOUGH_INSNS: usize = 16;
 /// Bounds the time between two looks at pending interruptions.
 const MAX_INSNS: usize = 64;
 /// Blocks held before all are dropped; about 100 MiB.
@@ -34,8 +37,9 @@ pub(crate) struct Block {
     pub(crate) range: (u64, u64),
     /// The block at `end`, if it is in the same page and was run.
     pub(crate) next: Cell<BlockId>,
-    /// The block at the target of the branch at the end, if it is in the same page and was run.
-    pub(crate) taken: Cell<BlockId>,
+    /// For each instruction, the last one first: the block at its target if it is a relative
+    /// branch, the target is in the same page and was run.
+    pub(crate) taken: Box<[Cell<BlockId>]>,
 }
 
 /// A block is the same only where all of this is.
@@ -102,7 +106,7 @@ impl BlockCache {
             end: 0,
             range: (0, 0),
             next: Cell::new(0),
-            taken: Cell::new(0),
+            taken: Box::new([]),
         });
     }
 
@@ -170,9 +174,9 @@ impl BlockCache {
             addr,
             end: addr.wrapping_add(len) & cpu.addr_mask,
             range: (abs, abs + len),
+            taken: vec![Cell::new(0); insns.len()].into(),
             insns: insns.into(),
             next: Cell::new(0),
-            taken: Cell::new(0),
         });
         self.by_key.insert(key, id);
         self.by_page.entry(abs >> 12).or_default().push((key, id));
@@ -201,7 +205,9 @@ fn decode_block(cpu: &mut Cpu, addr: u64, abs: u64) -> Vec<Insn> {
         insn.offset = at as u16;
         insns.push(insn);
         at += len;
-        if insn.op.entry().attributes.contains(Attributes::END) {
+        let attributes = insn.op.entry().attributes;
+        let branch = attributes.contains(Attributes::BRANCH);
+        if attributes.contains(Attributes::END) || branch && insns.len() >= ENOUGH_INSNS {
             break;
         }
     }

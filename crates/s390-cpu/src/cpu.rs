@@ -50,6 +50,9 @@ pub(crate) enum Fault {
     /// The instruction wants to store into its own block: nothing happened yet, execute it
     /// again alone.
     OwnBlock,
+    /// A storage access that would not have been fast while only those were wanted: nothing
+    /// happened yet. Only [`crate::table::run`] gets to see this; see [`Cpu::fast_only`].
+    NotFast,
 }
 
 /// A program interruption and what is stored with it.
@@ -117,6 +120,12 @@ pub(crate) struct Cpu {
     pub(crate) block_range: (u64, u64),
     /// Target of [`Flow::Jump`].
     pub(crate) jump: u64,
+    /// Whether an instruction that accesses storage only once shall trap with [`Fault::NotFast`]
+    /// where that takes more than a few host instructions. So what runs nearly always needs not
+    /// provide for a call, which makes it shorter.
+    fast_only: bool,
+    /// How many instructions of the block did not run.
+    pub(crate) not_run: usize,
     pub(crate) tlb: Tlb,
     pub(crate) ram: Ram,
     /// Number of the instruction space and decode mode: what the jump cache compares.
@@ -172,6 +181,8 @@ impl Cpu {
             block_addr: 0,
             block_range: (0, 0),
             jump: 0,
+            fast_only: false,
+            not_run: 0,
             tlb: Tlb::new(),
             ram,
             fetch_tag: 0,
@@ -320,6 +331,33 @@ impl Cpu {
     #[inline(always)]
     pub(crate) fn set_cc(&mut self, cc: u8) {
         self.cc = LazyCc::value(cc);
+    }
+
+    // --- fast accesses only --------------------------------------------------------------
+
+    #[inline(always)]
+    pub(crate) fn is_fast_only(&self) -> bool {
+        self.fast_only
+    }
+
+    /// From now on only fast accesses; see [`Cpu::with_slow_accesses`].
+    #[inline(always)]
+    pub(crate) fn want_fast_only(&mut self) {
+        self.fast_only = true;
+    }
+
+    /// Calls `f` with all kinds of accesses allowed.
+    pub(crate) fn with_slow_accesses<T>(&mut self, f: impl FnOnce(&mut Self) -> T) -> T {
+        let fast_only = std::mem::replace(&mut self.fast_only, false);
+        let result = f(self);
+        self.fast_only = fast_only;
+        result
+    }
+
+    #[inline(always)]
+    pub(crate) fn not_fast(&mut self) -> Trap {
+        self.fault = Fault::NotFast;
+        Trap(())
     }
 
     // --- traps ---------------------------------------------------------------------------

@@ -8,7 +8,7 @@ use crate::block::{decode_one, BlockCache, BlockId};
 use crate::cpu::{Cpu, Fault, Flow, Trap};
 use crate::decode::Insn;
 use crate::shared::Attention;
-use crate::table::execute;
+use crate::table::{execute, run};
 
 /// Instructions between two looks at the clock.
 const SLICE: i64 = 1 << 14;
@@ -88,7 +88,7 @@ impl Engine {
                         }
                         _ => {}
                     },
-                    Fault::Program(_) => {
+                    Fault::Program(_) | Fault::NotFast => {
                         if let Some(stop) = self.cpu.take_program_interruption(Some(ilc)) {
                             return stop;
                         }
@@ -114,16 +114,19 @@ impl Engine {
                 cpu.instructions += (SLICE - budget) as u64;
                 return Event::Look;
             }
-            budget -= block.insns.len() as i64;
             cpu.block_addr = block.addr;
             cpu.block_range = block.range;
-            let (result, insn, left) = run_insns(cpu, &block.insns);
+            let result = run(cpu, &block.insns);
+            let left = cpu.not_run;
+            let ran = block.insns.len() - left;
+            budget -= ran as i64;
+            let insn = &block.insns[ran - 1];
             let (target, link) = match result {
                 Ok(Flow::Next) => (block.end, &block.next),
-                Ok(Flow::Taken) => (insn.imm as u64, &block.taken),
+                Ok(Flow::Taken) => (insn.imm as u64, &block.taken[left]),
                 Ok(Flow::Jump) => (cpu.jump, &self.cache.no_link),
                 other => {
-                    cpu.instructions += (SLICE - budget - left as i64) as u64;
+                    cpu.instructions += (SLICE - budget) as u64;
                     return finish(cpu, other, insn);
                 }
             };
@@ -132,9 +135,8 @@ impl Engine {
                 continue;
             }
             // Only inside a page do blocks follow each other whatever is mapped where.
-            let may_link = !std::ptr::eq(link, &self.cache.no_link)
-                && left == 0
-                && (block.addr ^ target) & PAGE_MASK == 0;
+            let may_link =
+                !std::ptr::eq(link, &self.cache.no_link) && (block.addr ^ target) & PAGE_MASK == 0;
             let from = (id, self.cache.generation);
             match self.cache.find(cpu, target) {
                 Ok(Some(found)) => {
@@ -144,7 +146,7 @@ impl Engine {
                         let link = if result == Ok(Flow::Next) {
                             &block.next
                         } else {
-                            &block.taken
+                            &block.taken[left]
                         };
                         link.set(found);
                     }
@@ -171,7 +173,7 @@ impl Engine {
         cpu.block_addr = cpu.psw_addr;
         cpu.block_range = (0, 0);
         cpu.instructions += 1;
-        let result = execute_one(cpu, &insn);
+        let result = execute(cpu, &insn);
         match result {
             Ok(Flow::Next) => cpu.psw_addr = cpu.next_addr(&insn),
             Ok(Flow::Taken) => cpu.psw_addr = insn.imm as u64,
@@ -204,27 +206,4 @@ fn finish(cpu: &mut Cpu, result: Result<Flow, Trap>, insn: &Insn) -> Event {
             Event::Fault(insn.ilc)
         }
     }
-}
-
-/// Runs the instructions of a block. Returns how the last one that ran ended, that one, and how
-/// many did not run.
-#[inline(always)]
-fn run_insns<'a>(cpu: &mut Cpu, insns: &'a [Insn]) -> (Result<Flow, Trap>, &'a Insn, usize) {
-    let mut rest = insns;
-    loop {
-        let [insn, tail @ ..] = rest else {
-            unreachable!("a block has instructions");
-        };
-        let result = execute(cpu, insn);
-        if result != Ok(Flow::Next) || tail.is_empty() {
-            return (result, insn, tail.len());
-        }
-        rest = tail;
-    }
-}
-
-/// [`execute`] out of line, for the places that need not be fast.
-#[inline(never)]
-pub(crate) fn execute_one(cpu: &mut Cpu, insn: &Insn) -> Result<Flow, Trap> {
-    execute(cpu, insn)
 }

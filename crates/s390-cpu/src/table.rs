@@ -5,7 +5,9 @@
 //! the opcodes. The opcode is the first byte and, where the format has one, the extension byte
 //! or nibble. Facility 0 is in every z/Architecture CPU.
 
-use crate::cpu::{Cpu, Exec};
+use std::slice::Iter;
+
+use crate::cpu::{Cpu, Exec, Fault, Flow};
 use crate::decode::{Format, Insn};
 use crate::exec::*;
 
@@ -16,7 +18,8 @@ pub struct Attributes(u8);
 impl Attributes {
     /// Nothing special.
     pub const NONE: Self = Attributes(0);
-    /// Ends a block: it branches, or changes what blocks take for granted.
+    /// Ends a block: what follows it is not executed next, or what blocks take for granted
+    /// changes.
     pub const END: Self = Attributes(1);
     /// Privileged: a privileged-operation exception in the problem state.
     pub const PRIVILEGED: Self = Attributes(2);
@@ -25,6 +28,8 @@ impl Attributes {
     /// Uses floating-point registers without being a BFP instruction: a data exception with
     /// DXC 1 for others than 0, 2, 4 and 6 while the AFP-register control is off.
     pub const FP_REGISTERS: Self = Attributes(8);
+    /// May branch, or go on with the next instruction.
+    pub const BRANCH: Self = Attributes(16);
 
     /// Both.
     pub const fn and(self, other: Self) -> Self {
@@ -57,10 +62,67 @@ mod column {
     use super::Attributes;
     pub(super) const NO: Attributes = Attributes::NONE;
     pub(super) const END: Attributes = Attributes::END;
+    pub(super) const BR: Attributes = Attributes::BRANCH;
     pub(super) const PRIV: Attributes = Attributes::PRIVILEGED;
     pub(super) const PRIV_END: Attributes = Attributes::PRIVILEGED.and(Attributes::END);
     pub(super) const BFP: Attributes = Attributes::BFP;
     pub(super) const FPR: Attributes = Attributes::FP_REGISTERS;
+}
+
+/// Executes an instruction and those that follow it; only fast accesses are wanted.
+type Handler = fn(&mut Cpu, &Insn, Iter<'_, Insn>) -> Exec;
+
+/// Executes instructions until one does not simply go on to the next: returns its outcome, and
+/// leaves in [`Cpu::not_run`] how many after it did not run.
+#[inline(always)]
+pub(crate) fn run(cpu: &mut Cpu, insns: &[Insn]) -> Exec {
+    cpu.want_fast_only();
+    run_rest(cpu, insns.iter())
+}
+
+/// Executes what is left of a sequence of instructions.
+///
+/// Where the compiler makes the calls into jumps, every instruction has an indirect jump of its
+/// own, which the host predicts better than a common one. Where it does not, they nest as deep as
+/// there are instructions, which a block has few of.
+#[inline(always)]
+fn run_rest(cpu: &mut Cpu, mut rest: Iter<'_, Insn>) -> Exec {
+    match rest.next() {
+        Some(i) => HANDLERS[i.op as usize](cpu, i, rest),
+        None => {
+            cpu.not_run = 0;
+            Ok(Flow::Next)
+        }
+    }
+}
+
+/// What follows an instruction that does not simply go on to the next.
+#[inline(always)]
+fn stop(cpu: &mut Cpu, end: Exec, i: &Insn, rest: Iter<'_, Insn>) -> Exec {
+    if end.is_err() {
+        return trapped(cpu, end, i, rest);
+    }
+    cpu.not_run = rest.len();
+    end
+}
+
+/// What follows a trap: the same instruction again if an access was not fast.
+#[cold]
+#[inline(never)]
+fn trapped(cpu: &mut Cpu, mut end: Exec, i: &Insn, rest: Iter<'_, Insn>) -> Exec {
+    if cpu.fault == Fault::NotFast {
+        end = execute(cpu, i);
+        if end == Ok(Flow::Next) {
+            return run_rest(cpu, rest);
+        }
+    }
+    cpu.not_run = rest.len();
+    end
+}
+
+/// Executes one instruction.
+pub(crate) fn execute(cpu: &mut Cpu, i: &Insn) -> Exec {
+    cpu.with_slow_accesses(|cpu| SEMANTICS[i.op as usize](cpu, i))
 }
 
 macro_rules! instructions {
@@ -82,11 +144,29 @@ macro_rules! instructions {
             attributes: column::$attributes,
         }),*];
 
-        /// Executes one instruction.
-        #[inline(always)]
-        pub(crate) fn execute(cpu: &mut Cpu, i: &Insn) -> Exec {
-            match i.op { $(Op::$name => $module::$function(cpu, i)),* }
-        }
+        /// The semantics of every instruction, indexed by `Op`.
+        static SEMANTICS: [fn(&mut Cpu, &Insn) -> Exec; OPS.len()] = [$($module::$function),*];
+
+        /// The same, each followed by what follows the instruction.
+        static HANDLERS: [Handler; OPS.len()] = {
+            #[allow(non_snake_case)]
+            mod handlers {
+                use super::*;
+                $(
+                    pub(super) fn $name(cpu: &mut Cpu, i: &Insn, rest: Iter<'_, Insn>) -> Exec {
+                        // SAFETY: `run` made it true before the first handler. Only
+                        // `with_slow_accesses` makes it false, until it returns, and no handler
+                        // is called inside.
+                        unsafe { std::hint::assert_unchecked(cpu.is_fast_only()) };
+                        match $module::$function(cpu, i) {
+                            Ok(Flow::Next) => run_rest(cpu, rest),
+                            end => stop(cpu, end, i, rest),
+                        }
+                    }
+                )*
+            }
+            [$(handlers::$name),*]
+        };
     };
 }
 
@@ -122,7 +202,7 @@ instructions! {
     Nop "(nop)" 0x0000 Pseudo 0 NO => pseudo::nop;
     Jump "(j)" 0x0000 Pseudo 0 END => branch::jump;
     JumpRegister "(br)" 0x0000 Pseudo 0 END => branch::jump_register;
-    Serialize "(serialize)" 0x0000 Pseudo 0 END => branch::serialize;
+    Serialize "(serialize)" 0x0000 Pseudo 0 NO => branch::serialize;
 
     // --- general: branches, addressing modes ---
     TAM "tam" 0x010b E 0 NO => state::tam;
@@ -131,58 +211,58 @@ instructions! {
     SAM64 "sam64" 0x010e E 0 END => branch::sam64;
     SPM "spm" 0x0400 RR 0 NO => state::spm;
     BALR "balr" 0x0500 RR 0 END => branch::balr;
-    BCTR "bctr" 0x0600 RR 0 END => branch::bctr;
-    BCR "bcr" 0x0700 RR 0 END => branch::bcr;
+    BCTR "bctr" 0x0600 RR 0 BR => branch::bctr;
+    BCR "bcr" 0x0700 RR 0 BR => branch::bcr;
     BSM "bsm" 0x0b00 RR 0 END => branch::bsm;
     BASSM "bassm" 0x0c00 RR 0 END => branch::bassm;
     BASR "basr" 0x0d00 RR 0 END => branch::basr;
-    EX "ex" 0x4400 RX 0 END => execute::ex;
+    EX "ex" 0x4400 RX 0 BR => execute::ex;
     BAL "bal" 0x4500 RX 0 END => branch::bal;
-    BCT "bct" 0x4600 RX 0 END => branch::bct;
-    BC "bc" 0x4700 RX 0 END => branch::bc;
+    BCT "bct" 0x4600 RX 0 BR => branch::bct;
+    BC "bc" 0x4700 RX 0 BR => branch::bc;
     BAS "bas" 0x4d00 RX 0 END => branch::bas;
-    BRXH "brxh" 0x8400 RSIRel 0 END => branch::brxh;
-    BRXLE "brxle" 0x8500 RSIRel 0 END => branch::brxle;
-    BXH "bxh" 0x8600 RS 0 END => branch::bxh;
-    BXLE "bxle" 0x8700 RS 0 END => branch::bxle;
-    BRC "brc" 0xa704 RIRel 0 END => branch::brc;
+    BRXH "brxh" 0x8400 RSIRel 0 BR => branch::brxh;
+    BRXLE "brxle" 0x8500 RSIRel 0 BR => branch::brxle;
+    BXH "bxh" 0x8600 RS 0 BR => branch::bxh;
+    BXLE "bxle" 0x8700 RS 0 BR => branch::bxle;
+    BRC "brc" 0xa704 RIRel 0 BR => branch::brc;
     BRAS "bras" 0xa705 RIRel 0 END => branch::bras;
-    BRCT "brct" 0xa706 RIRel 0 END => branch::brct;
-    BRCTG "brctg" 0xa707 RIRel 0 END => branch::brctg;
+    BRCT "brct" 0xa706 RIRel 0 BR => branch::brct;
+    BRCTG "brctg" 0xa707 RIRel 0 BR => branch::brctg;
     MC "mc" 0xaf00 SI 0 NO => state::mc;
     IPM "ipm" 0xb222 RRE 0 NO => state::ipm;
     NIAI "niai" 0xb2fa RRE 49 NO => pseudo::nop;
-    BCTGR "bctgr" 0xb946 RRE 0 END => branch::bctgr;
-    BRCL "brcl" 0xc004 RILRel 0 END => branch::brc;
+    BCTGR "bctgr" 0xb946 RRE 0 BR => branch::bctgr;
+    BRCL "brcl" 0xc004 RILRel 0 BR => branch::brc;
     BRASL "brasl" 0xc005 RILRel 0 END => branch::bras;
     BPRP "bprp" 0xc500 RIL 49 NO => pseudo::nop;
-    EXRL "exrl" 0xc600 RILRel 35 END => execute::exrl;
+    EXRL "exrl" 0xc600 RILRel 35 BR => execute::exrl;
     PFDRL "pfdrl" 0xc602 RILRel 34 NO => pseudo::nop;
     BPP "bpp" 0xc700 RIL 49 NO => pseudo::nop;
-    BRCTH "brcth" 0xcc06 RILRel 45 END => branch::brcth;
+    BRCTH "brcth" 0xcc06 RILRel 45 BR => branch::brcth;
     PFD "pfd" 0xe336 RXY 34 NO => pseudo::nop;
-    BCTG "bctg" 0xe346 RXY 0 END => branch::bctg;
-    BIC "bic" 0xe347 RXY 58 END => branch::bic;
-    BXHG "bxhg" 0xeb44 RSY 0 END => branch::bxhg;
-    BXLEG "bxleg" 0xeb45 RSY 0 END => branch::bxleg;
-    BRXHG "brxhg" 0xec44 RIEeRel 0 END => branch::brxhg;
-    BRXLG "brxlg" 0xec45 RIEeRel 0 END => branch::brxlg;
-    CGRJ "cgrj" 0xec64 RIEb 34 END => branch::cgrj;
-    CLGRJ "clgrj" 0xec65 RIEb 34 END => branch::clgrj;
-    CRJ "crj" 0xec76 RIEb 34 END => branch::crj;
-    CLRJ "clrj" 0xec77 RIEb 34 END => branch::clrj;
-    CGIJ "cgij" 0xec7c RIEc 34 END => branch::cgij;
-    CLGIJ "clgij" 0xec7d RIEc 34 END => branch::clgij;
-    CIJ "cij" 0xec7e RIEc 34 END => branch::cij;
-    CLIJ "clij" 0xec7f RIEc 34 END => branch::clij;
-    CGRB "cgrb" 0xece4 RRS 34 END => branch::cgrb;
-    CLGRB "clgrb" 0xece5 RRS 34 END => branch::clgrb;
-    CRB "crb" 0xecf6 RRS 34 END => branch::crb;
-    CLRB "clrb" 0xecf7 RRS 34 END => branch::clrb;
-    CGIB "cgib" 0xecfc RIS 34 END => branch::cgib;
-    CLGIB "clgib" 0xecfd RIS 34 END => branch::clgib;
-    CIB "cib" 0xecfe RIS 34 END => branch::cib;
-    CLIB "clib" 0xecff RIS 34 END => branch::clib;
+    BCTG "bctg" 0xe346 RXY 0 BR => branch::bctg;
+    BIC "bic" 0xe347 RXY 58 BR => branch::bic;
+    BXHG "bxhg" 0xeb44 RSY 0 BR => branch::bxhg;
+    BXLEG "bxleg" 0xeb45 RSY 0 BR => branch::bxleg;
+    BRXHG "brxhg" 0xec44 RIEeRel 0 BR => branch::brxhg;
+    BRXLG "brxlg" 0xec45 RIEeRel 0 BR => branch::brxlg;
+    CGRJ "cgrj" 0xec64 RIEb 34 BR => branch::cgrj;
+    CLGRJ "clgrj" 0xec65 RIEb 34 BR => branch::clgrj;
+    CRJ "crj" 0xec76 RIEb 34 BR => branch::crj;
+    CLRJ "clrj" 0xec77 RIEb 34 BR => branch::clrj;
+    CGIJ "cgij" 0xec7c RIEc 34 BR => branch::cgij;
+    CLGIJ "clgij" 0xec7d RIEc 34 BR => branch::clgij;
+    CIJ "cij" 0xec7e RIEc 34 BR => branch::cij;
+    CLIJ "clij" 0xec7f RIEc 34 BR => branch::clij;
+    CGRB "cgrb" 0xece4 RRS 34 BR => branch::cgrb;
+    CLGRB "clgrb" 0xece5 RRS 34 BR => branch::clgrb;
+    CRB "crb" 0xecf6 RRS 34 BR => branch::crb;
+    CLRB "clrb" 0xecf7 RRS 34 BR => branch::clrb;
+    CGIB "cgib" 0xecfc RIS 34 BR => branch::cgib;
+    CLGIB "clgib" 0xecfd RIS 34 BR => branch::clgib;
+    CIB "cib" 0xecfe RIS 34 BR => branch::cib;
+    CLIB "clib" 0xecff RIS 34 BR => branch::clib;
 
     // --- general: addition and subtraction ---
     LPR "lpr" 0x1000 RR 0 NO => arithmetic::lpr;

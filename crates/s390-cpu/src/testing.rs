@@ -7,7 +7,7 @@ use vm_memory::GuestAddress;
 use crate::access::Ram;
 use crate::block::decode_one;
 use crate::cpu::{Cpu, Fault, Flow, ProgramInterruption};
-use crate::engine::execute_one;
+use crate::table::execute;
 use crate::{CpuModel, Memory};
 
 /// Where [`run`] puts instructions.
@@ -49,13 +49,13 @@ pub(crate) fn run(cpu: &mut Cpu, text: &str) -> Result<(), ProgramInterruption> 
 pub(crate) fn step(cpu: &mut Cpu) -> Result<Flow, ProgramInterruption> {
     let fault = |cpu: &Cpu| match cpu.fault {
         Fault::Program(p) => p,
-        Fault::OwnBlock => panic!("no block is running"),
+        Fault::OwnBlock | Fault::NotFast => panic!("no block is running"),
     };
     let Ok(insn) = decode_one(cpu, cpu.psw_addr, 0) else {
         return Err(fault(cpu));
     };
     cpu.block_addr = cpu.psw_addr;
-    let Ok(flow) = execute_one(cpu, &insn) else {
+    let Ok(flow) = execute(cpu, &insn) else {
         return Err(fault(cpu));
     };
     match flow {

@@ -97,21 +97,21 @@ operands! {
     /// The shift amount.
     amount(c, i) -> u32 = c.ea(i) as u32 & 63;
 
-    mem8(c, i) -> u8 = c.read_u8(c.ea(i))?;
-    mem16(c, i) -> u16 = c.read_u16(c.ea(i))?;
-    mem32(c, i) -> u32 = c.read_u32(c.ea(i))?;
-    mem64(c, i) -> u64 = c.read_u64(c.ea(i))?;
-    mem8s32(c, i) -> u32 = c.read_u8(c.ea(i))? as i8 as u32;
-    mem8z32(c, i) -> u32 = c.read_u8(c.ea(i))?.into();
-    mem8s64(c, i) -> u64 = c.read_u8(c.ea(i))? as i8 as u64;
-    mem8z64(c, i) -> u64 = c.read_u8(c.ea(i))?.into();
-    mem16s32(c, i) -> u32 = c.read_u16(c.ea(i))? as i16 as u32;
-    mem16z32(c, i) -> u32 = c.read_u16(c.ea(i))?.into();
-    mem16s64(c, i) -> u64 = c.read_u16(c.ea(i))? as i16 as u64;
-    mem16z64(c, i) -> u64 = c.read_u16(c.ea(i))?.into();
-    mem32s64(c, i) -> u64 = c.read_u32(c.ea(i))? as i32 as u64;
-    mem32z64(c, i) -> u64 = c.read_u32(c.ea(i))?.into();
-    mem31(c, i) -> u64 = (c.read_u32(c.ea(i))? & 0x7fff_ffff).into();
+    mem8(c, i) -> u8 = c.load_u8(c.ea(i))?;
+    mem16(c, i) -> u16 = c.load_u16(c.ea(i))?;
+    mem32(c, i) -> u32 = c.load_u32(c.ea(i))?;
+    mem64(c, i) -> u64 = c.load_u64(c.ea(i))?;
+    mem8s32(c, i) -> u32 = c.load_u8(c.ea(i))? as i8 as u32;
+    mem8z32(c, i) -> u32 = c.load_u8(c.ea(i))?.into();
+    mem8s64(c, i) -> u64 = c.load_u8(c.ea(i))? as i8 as u64;
+    mem8z64(c, i) -> u64 = c.load_u8(c.ea(i))?.into();
+    mem16s32(c, i) -> u32 = c.load_u16(c.ea(i))? as i16 as u32;
+    mem16z32(c, i) -> u32 = c.load_u16(c.ea(i))?.into();
+    mem16s64(c, i) -> u64 = c.load_u16(c.ea(i))? as i16 as u64;
+    mem16z64(c, i) -> u64 = c.load_u16(c.ea(i))?.into();
+    mem32s64(c, i) -> u64 = c.load_u32(c.ea(i))? as i32 as u64;
+    mem32z64(c, i) -> u64 = c.load_u32(c.ea(i))?.into();
+    mem31(c, i) -> u64 = (c.load_u32(c.ea(i))? & 0x7fff_ffff).into();
 
     rel16s32(c, i) -> u32 = rel16(c, i)? as i16 as u32;
     rel16z32(c, i) -> u32 = rel16(c, i)?.into();
@@ -146,9 +146,9 @@ macro_rules! relative_long {
 }
 
 relative_long! {
-    rel16, write_rel16, u16, read_u16, write_u16;
-    rel32, write_rel32, u32, read_u32, write_u32;
-    rel64, write_rel64, u64, read_u64, write_u64;
+    rel16, write_rel16, u16, load_u16, store_u16;
+    rel32, write_rel32, u32, load_u32, store_u32;
+    rel64, write_rel64, u64, load_u64, store_u64;
 }
 
 /// The address of a relative-long operand, which must be aligned.

@@ -18,24 +18,24 @@ macro_rules! stores {
 
 stores! {
     // STORE, STORE CHARACTER, STORE HALFWORD and their HIGH forms
-    st: write_u32, c, i => c.g32(i.r1);
-    stg: write_u64, c, i => c.g(i.r1);
-    stc: write_u8, c, i => c.g(i.r1) as u8;
-    sth: write_u16, c, i => c.g(i.r1) as u16;
-    stch: write_u8, c, i => c.high(i.r1) as u8;
-    sthh: write_u16, c, i => c.high(i.r1) as u16;
-    stfh: write_u32, c, i => c.high(i.r1);
+    st: store_u32, c, i => c.g32(i.r1);
+    stg: store_u64, c, i => c.g(i.r1);
+    stc: store_u8, c, i => c.g(i.r1) as u8;
+    sth: store_u16, c, i => c.g(i.r1) as u16;
+    stch: store_u8, c, i => c.high(i.r1) as u8;
+    sthh: store_u16, c, i => c.high(i.r1) as u16;
+    stfh: store_u32, c, i => c.high(i.r1);
 
     // STORE REVERSED
-    strvh: write_u16, c, i => (c.g(i.r1) as u16).swap_bytes();
-    strv: write_u32, c, i => c.g32(i.r1).swap_bytes();
-    strvg: write_u64, c, i => c.g(i.r1).swap_bytes();
+    strvh: store_u16, c, i => (c.g(i.r1) as u16).swap_bytes();
+    strv: store_u32, c, i => c.g32(i.r1).swap_bytes();
+    strvg: store_u64, c, i => c.g(i.r1).swap_bytes();
 
     // MOVE immediate
-    mvi: write_u8, c, i => i.imm as u8;
-    mvhhi: write_u16, c, i => i.imm as u16;
-    mvhi: write_u32, c, i => i.imm as u32;
-    mvghi: write_u64, c, i => i.imm as u64;
+    mvi: store_u8, c, i => i.imm as u8;
+    mvhhi: store_u16, c, i => i.imm as u16;
+    mvhi: store_u32, c, i => i.imm as u32;
+    mvghi: store_u64, c, i => i.imm as u64;
 }
 
 /// STORE HALFWORD RELATIVE LONG.
