@@ -682,6 +682,7 @@ instructions! {
     XI "xi" 0x9700 SI 0 NO => interlocked::xi;
     CS "cs" 0xba00 RS 0 NO => interlocked::cs;
     CDS "cds" 0xbb00 RS 0 NO => interlocked::cds;
+    CSST "csst" 0xc802 SSF 32 NO => interlocked::csst;
     LPD "lpd" 0xc804 SSF 45 NO => interlocked::lpd;
     LPDG "lpdg" 0xc805 SSF 45 NO => interlocked::lpdg;
     STPQ "stpq" 0xe38e RXY 0 NO => interlocked::stpq;

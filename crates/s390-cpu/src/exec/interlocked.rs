@@ -15,43 +15,50 @@ fn aligned(c: &mut Cpu, i: &Insn, size: u64) -> Result<u64, Trap> {
     Ok(ea)
 }
 
-/// COMPARE AND SWAP (32).
-pub(crate) fn cs(c: &mut Cpu, i: &Insn) -> Exec {
-    let ea = aligned(c, i, 4)?;
-    let expected = c.g32(i.r1);
-    let old = c.compare_and_swap_u32(ea, expected, c.g32(i.r3))?;
-    if old != expected {
-        c.set_g32(i.r1, old);
-    }
-    c.set_cc((old != expected).into());
-    Ok(Flow::Next)
+/// Swaps `new` in where `$r` compares equal; otherwise loads it. Tells which.
+macro_rules! swaps {
+    ($($name:ident: $t:ty, $compare_and_swap:ident, $get:ident, $set:ident;)*) => {$(
+        fn $name(c: &mut Cpu, ea: u64, r: u8, new: $t) -> Result<bool, Trap> {
+            let expected = $get(c, r);
+            let old = c.$compare_and_swap(ea, expected, new)?;
+            if old != expected {
+                $set(c, r, old);
+            }
+            Ok(old == expected)
+        }
+    )*};
 }
 
-/// COMPARE AND SWAP (64).
-pub(crate) fn csg(c: &mut Cpu, i: &Insn) -> Exec {
-    let ea = aligned(c, i, 8)?;
-    let expected = c.g(i.r1);
-    let old = c.compare_and_swap_u64(ea, expected, c.g(i.r3))?;
-    if old != expected {
-        c.set_g(i.r1, old);
-    }
-    c.set_cc((old != expected).into());
-    Ok(Flow::Next)
+swaps! {
+    swap32: u32, compare_and_swap_u32, word, set_word;
+    swap_words: u64, compare_and_swap_u64, words, set_words;
+    swap64: u64, compare_and_swap_u64, doubleword, set_doubleword;
+    swap128: u128, compare_and_swap_u128, quadword, set_quadword;
 }
 
-/// COMPARE DOUBLE AND SWAP (32): register pairs.
-pub(crate) fn cds(c: &mut Cpu, i: &Insn) -> Exec {
-    c.even(i.r1 | i.r3)?;
-    let ea = aligned(c, i, 8)?;
-    let pair = |c: &Cpu, r| u64::from(c.g32(r)) << 32 | u64::from(c.g32(r + 1));
-    let (expected, new) = (pair(c, i.r1), pair(c, i.r3));
-    let old = c.compare_and_swap_u64(ea, expected, new)?;
-    if old != expected {
-        c.set_g32(i.r1, (old >> 32) as u32);
-        c.set_g32(i.r1 + 1, old as u32);
-    }
-    c.set_cc((old != expected).into());
-    Ok(Flow::Next)
+fn word(c: &Cpu, r: u8) -> u32 {
+    c.g32(r)
+}
+
+fn set_word(c: &mut Cpu, r: u8, v: u32) {
+    c.set_g32(r, v);
+}
+
+fn words(c: &Cpu, r: u8) -> u64 {
+    u64::from(c.g32(r)) << 32 | u64::from(c.g32(r + 1))
+}
+
+fn set_words(c: &mut Cpu, r: u8, v: u64) {
+    c.set_g32(r, (v >> 32) as u32);
+    c.set_g32(r + 1, v as u32);
+}
+
+fn doubleword(c: &Cpu, r: u8) -> u64 {
+    c.g(r)
+}
+
+fn set_doubleword(c: &mut Cpu, r: u8, v: u64) {
+    c.set_g(r, v);
 }
 
 fn quadword(c: &Cpu, r: u8) -> u128 {
@@ -63,16 +70,74 @@ fn set_quadword(c: &mut Cpu, r: u8, v: u128) {
     c.set_g(r + 1, v as u64);
 }
 
+/// COMPARE AND SWAP (32).
+pub(crate) fn cs(c: &mut Cpu, i: &Insn) -> Exec {
+    let ea = aligned(c, i, 4)?;
+    let swapped = swap32(c, ea, i.r1, c.g32(i.r3))?;
+    c.set_cc((!swapped).into());
+    Ok(Flow::Next)
+}
+
+/// COMPARE AND SWAP (64).
+pub(crate) fn csg(c: &mut Cpu, i: &Insn) -> Exec {
+    let ea = aligned(c, i, 8)?;
+    let swapped = swap64(c, ea, i.r1, c.g(i.r3))?;
+    c.set_cc((!swapped).into());
+    Ok(Flow::Next)
+}
+
+/// COMPARE DOUBLE AND SWAP (32): register pairs.
+pub(crate) fn cds(c: &mut Cpu, i: &Insn) -> Exec {
+    c.even(i.r1 | i.r3)?;
+    let ea = aligned(c, i, 8)?;
+    let swapped = swap_words(c, ea, i.r1, words(c, i.r3))?;
+    c.set_cc((!swapped).into());
+    Ok(Flow::Next)
+}
+
 /// COMPARE DOUBLE AND SWAP (64): register pairs.
 pub(crate) fn cdsg(c: &mut Cpu, i: &Insn) -> Exec {
     c.even(i.r1 | i.r3)?;
     let ea = aligned(c, i, 16)?;
-    let (expected, new) = (quadword(c, i.r1), quadword(c, i.r3));
-    let old = c.compare_and_swap_u128(ea, expected, new)?;
-    if old != expected {
-        set_quadword(c, i.r1, old);
+    let swapped = swap128(c, ea, i.r1, quadword(c, i.r3))?;
+    c.set_cc((!swapped).into());
+    Ok(Flow::Next)
+}
+
+/// COMPARE AND SWAP AND STORE: GR0 holds the function code (log2 of the words that are compared)
+/// and the storage characteristic (log2 of the bytes that are stored); GR1 points to the
+/// replacement and the value to store.
+pub(crate) fn csst(c: &mut Cpu, i: &Insn) -> Exec {
+    let (function, characteristic) = (c.g(0) as u8, (c.g(0) >> 8) as u8);
+    let parameters = c.g(1) & c.addr_mask;
+    let (ea, store_ea) = (c.ea(i), c.ea2(i));
+    let ok = function <= 2
+        && characteristic <= 4
+        && parameters % 16 == 0
+        && ea % (4 << function) == 0
+        && store_ea % (1 << characteristic) == 0
+        && (function < 2 || i.r3 % 2 == 0);
+    if !ok {
+        return Err(c.specification());
     }
-    c.set_cc((old != expected).into());
+    let store_len = 1 << characteristic;
+    let (mut replacement, mut store) = ([0; 16], [0; 16]);
+    c.read_bytes(parameters, &mut replacement[..4 << function])?;
+    c.read_bytes(
+        parameters.wrapping_add(16) & c.addr_mask,
+        &mut store[..store_len],
+    )?;
+    c.check_write(store_ea, store_len)?;
+    let new = u128::from_be_bytes(replacement);
+    let swapped = match function {
+        0 => swap32(c, ea, i.r3, (new >> 96) as u32)?,
+        1 => swap64(c, ea, i.r3, (new >> 64) as u64)?,
+        _ => swap128(c, ea, i.r3, new)?,
+    };
+    if swapped {
+        c.write_bytes(store_ea, &store[..store_len])?;
+    }
+    c.set_cc((!swapped).into());
     Ok(Flow::Next)
 }
 
@@ -252,6 +317,26 @@ mod tests {
         (c.set_g(2, 0), c.set_g(3, 2));
         run(&mut c, "bb246000").unwrap();
         assert_eq!((c.cc.get(), c.ram.read_u64(DATA + 8)), (0, 1 << 32 | 2));
+    }
+
+    #[test]
+    fn test_compare_and_swap_and_store() {
+        let mut c = cpu();
+        // A doubleword is swapped, two bytes are stored.
+        c.set_g(0, 0x0101);
+        (c.set_g(1, DATA), c.set_g(3, 0), c.set_g(5, DATA + 0x40));
+        c.ram.write(DATA, &[9; 18]);
+        run(&mut c, "c83250005012").unwrap();
+        assert_eq!(c.cc.get(), 0);
+        assert_eq!(c.ram.read_u64(DATA + 0x40), 0x0909_0909_0909_0909);
+        assert_eq!(c.ram.read_u64(DATA + 0x50), 0x0909_0000_0000);
+        run(&mut c, "c83250005020").unwrap();
+        assert_eq!((c.cc.get(), c.g(3)), (1, 0x0909_0909_0909_0909));
+        assert_eq!(c.ram.read_u64(DATA + 0x60), 0);
+        // Two bytes at an odd address; a parameter list that is not aligned.
+        assert_interrupted(&mut c, "c83250005021", pgm::SPECIFICATION);
+        c.set_g(1, DATA + 8);
+        assert_interrupted(&mut c, "c83250005020", pgm::SPECIFICATION);
     }
 
     #[test]
