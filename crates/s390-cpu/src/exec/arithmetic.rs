@@ -244,7 +244,8 @@ mod tests {
     #[test]
     fn test_carry_chains() {
         let mut c = cpu();
-        (c.set_g(1, u64::MAX), c.set_g(2, 0));
+        c.set_g(1, u64::MAX);
+        c.set_g(2, 0);
         for (cc, sum, after) in [(0, u64::MAX, 1), (1, u64::MAX, 1), (2, 0, 2), (3, 0, 2)] {
             c.set_g(1, u64::MAX);
             c.set_cc(cc);
@@ -252,7 +253,9 @@ mod tests {
             assert_eq!((c.g(1), c.cc.get()), (sum, after), "{cc}");
         }
         // Both the operand and the carry may carry out.
-        (c.set_g(1, u64::MAX), c.set_g(2, u64::MAX), c.set_cc(2));
+        c.set_g(1, u64::MAX);
+        c.set_g(2, u64::MAX);
+        c.set_cc(2);
         run(&mut c, "b9880012").unwrap();
         assert_eq!((c.g(1), c.cc.get()), (u64::MAX, 3));
     }
@@ -261,7 +264,9 @@ mod tests {
     fn test_borrow_chains() {
         let mut c = cpu();
         for (cc, difference, after) in [(0, u32::MAX, 1), (1, u32::MAX, 1), (2, 0, 2), (3, 0, 2)] {
-            (c.set_g(1, 5), c.set_g(2, 5), c.set_cc(cc));
+            c.set_g(1, 5);
+            c.set_g(2, 5);
+            c.set_cc(cc);
             run(&mut c, "b9990012").unwrap();
             assert_eq!((c.g32(1), c.cc.get()), (difference, after), "{cc}");
         }
@@ -286,11 +291,9 @@ mod tests {
     #[test]
     fn test_high_words() {
         let mut c = cpu();
-        (
-            c.set_g(1, 0x55),
-            c.set_g(2, 0x7fff_ffff_0000_0000),
-            c.set_g(3, 1 << 32),
-        );
+        c.set_g(1, 0x55);
+        c.set_g(2, 0x7fff_ffff_0000_0000);
+        c.set_g(3, 1 << 32);
         run(&mut c, "b9c83012").unwrap();
         assert_eq!((c.g(1), c.cc.get()), (0x8000_0000_0000_0055, 3));
         c.set_cc(2);

@@ -146,10 +146,8 @@ mod tests {
     #[test]
     fn test_rotate_then_insert() {
         let mut c = cpu();
-        (
-            c.set_g(1, 0x1111_1111_1111_1111),
-            c.set_g(2, 0x2345_6789_abcd_ef01),
-        );
+        c.set_g(1, 0x1111_1111_1111_1111);
+        c.set_g(2, 0x2345_6789_abcd_ef01);
         run(&mut c, "ec123c030855").unwrap();
         assert_eq!((c.g(1), c.cc.get()), (0x4111_1111_1111_1113, 2));
         run(&mut c, "ec123c830855").unwrap();
@@ -162,7 +160,8 @@ mod tests {
     #[test]
     fn test_test_results_only() {
         let mut c = cpu();
-        (c.set_g(1, 0xff00), c.set_g(2, 0));
+        c.set_g(1, 0xff00);
+        c.set_g(2, 0);
         run(&mut c, "ec1280070054").unwrap();
         assert_eq!((c.g(1), c.cc.get()), (0xff00, 0));
     }

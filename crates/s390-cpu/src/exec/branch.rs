@@ -355,18 +355,22 @@ mod tests {
     fn test_index_branches() {
         let mut c = cpu();
         // An even R3 has its limit in the odd register of the pair, an odd R3 is its own limit.
-        (c.set_g(1, 5), c.set_g(2, 1), c.set_g(3, 6));
+        c.set_g(1, 5);
+        c.set_g(2, 1);
+        c.set_g(3, 6);
         run(&mut c, "86120000").unwrap();
         assert_eq!((c.psw_addr, c.g(1)), (CODE + 4, 6));
         run(&mut c, "86120000").unwrap();
         assert_eq!((c.psw_addr, c.g(1)), (0, 7));
-        (c.set_g(1, 0), c.set_g(3, 2));
+        c.set_g(1, 0);
+        c.set_g(3, 2);
         run(&mut c, "87130000").unwrap();
         assert_eq!((c.psw_addr, c.g(1)), (0, 2));
         run(&mut c, "87130000").unwrap();
         assert_eq!((c.psw_addr, c.g(1)), (CODE + 4, 4));
         // R1 may be the limit, too: what it was before counts.
-        (c.set_g(3, 5), c.set_g(2, 1));
+        c.set_g(3, 5);
+        c.set_g(2, 1);
         run(&mut c, "86320000").unwrap();
         assert_eq!((c.psw_addr, c.g(3)), (0, 6));
     }
@@ -390,7 +394,8 @@ mod tests {
     #[test]
     fn test_branch_and_set_mode() {
         let mut c = cpu();
-        (c.set_g(1, 2), c.set_g(2, 0x8000_3000));
+        c.set_g(1, 2);
+        c.set_g(2, 0x8000_3000);
         run(&mut c, "0b12").unwrap();
         assert_eq!((c.psw_addr, c.addr_mask, c.g(1)), (0x3000, 0x7fff_ffff, 3));
         c.set_g(2, 0x4001);
@@ -413,7 +418,8 @@ mod tests {
     #[test]
     fn test_compare_and_branch() {
         let mut c = cpu();
-        (c.set_g(1, u64::MAX), c.set_g(2, 1));
+        c.set_g(1, u64::MAX);
+        c.set_g(2, 1);
         run(&mut c, "ec1200044076").unwrap();
         assert_eq!(c.psw_addr, CODE + 8);
         run(&mut c, "ec1200044077").unwrap();

@@ -169,7 +169,8 @@ mod tests {
     #[test]
     fn test_traps() {
         let mut c = cpu();
-        (c.set_g(1, 1), c.set_g(2, u64::MAX));
+        c.set_g(1, 1);
+        c.set_g(2, u64::MAX);
         // Signed, 1 is high.
         assert_interrupted(&mut c, "b9722012", pgm::DATA);
         assert_eq!(run(&mut c, "b9722012").unwrap_err().dxc, 0xff);

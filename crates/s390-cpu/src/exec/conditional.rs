@@ -93,13 +93,15 @@ mod tests {
     fn test_load_and_store_on_condition() {
         let mut c = cpu();
         c.ram.write(DATA, &[1, 2, 3, 4]);
-        (c.set_g(1, 9), c.set_g(5, DATA));
+        c.set_g(1, 9);
+        c.set_g(5, DATA);
         for (cc, v) in [(1, 9), (0, 0x0102_0304)] {
             c.set_cc(cc);
             run(&mut c, "eb18500000f2").unwrap();
             assert_eq!(c.g(1), v);
         }
-        (c.set_g(1, 7), c.set_cc(2));
+        c.set_g(1, 7);
+        c.set_cc(2);
         run(&mut c, "eb18500000f3").unwrap();
         assert_eq!(c.ram.read_u64(DATA) >> 32, 0x0102_0304);
         c.set_cc(0);
@@ -110,7 +112,8 @@ mod tests {
     #[test]
     fn test_condition_and_access_exceptions() {
         let mut c = cpu();
-        (c.set_g(5, 1 << 20), c.set_cc(1));
+        c.set_g(5, 1 << 20);
+        c.set_cc(1);
         assert_interrupted(&mut c, "eb18500000f2", pgm::ADDRESSING);
         run(&mut c, "eb18500000f3").unwrap();
     }
@@ -118,7 +121,8 @@ mod tests {
     #[test]
     fn test_select() {
         let mut c = cpu();
-        (c.set_g(2, 2), c.set_g(3, 3));
+        c.set_g(2, 2);
+        c.set_g(3, 3);
         run(&mut c, "b9f03812").unwrap();
         assert_eq!(c.g(1), 2);
         c.set_cc(1);

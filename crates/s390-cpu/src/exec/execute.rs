@@ -45,7 +45,9 @@ mod tests {
         let mut c = cpu();
         // MVI 0x800(6),1 with 0x42 ORed in; its own text stays.
         c.ram.write(DATA, &[0x92, 0x01, 0x68, 0x00]);
-        (c.set_g(1, 0xff42), c.set_g(5, DATA), c.set_g(6, DATA));
+        c.set_g(1, 0xff42);
+        c.set_g(5, DATA);
+        c.set_g(6, DATA);
         run(&mut c, "44105000").unwrap();
         assert_eq!(c.ram.read_u64(DATA + 0x800), 0x43 << 56);
         assert_eq!(c.ram.read_u64(DATA) >> 32, 0x9201_6800);

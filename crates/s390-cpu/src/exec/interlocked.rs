@@ -293,7 +293,9 @@ mod tests {
     #[test]
     fn test_compare_and_swap() {
         let mut c = cpu();
-        (c.set_g(1, 7), c.set_g(3, 9), c.set_g(5, DATA));
+        c.set_g(1, 7);
+        c.set_g(3, 9);
+        c.set_g(5, DATA);
         run(&mut c, "ba135000").unwrap();
         assert_eq!((c.g(1), c.cc.get(), c.ram.read_u64(DATA)), (0, 1, 0));
         run(&mut c, "ba135000").unwrap();
@@ -305,7 +307,9 @@ mod tests {
     #[test]
     fn test_compare_double_and_swap() {
         let mut c = cpu();
-        (c.set_g(4, 1), c.set_g(5, 2), c.set_g(6, DATA));
+        c.set_g(4, 1);
+        c.set_g(5, 2);
+        c.set_g(6, DATA);
         run(&mut c, "eb246000003e").unwrap();
         assert_eq!(c.cc.get(), 0);
         assert_eq!((c.ram.read_u64(DATA), c.ram.read_u64(DATA + 8)), (1, 2));
@@ -314,7 +318,8 @@ mod tests {
         assert_interrupted(&mut c, "eb346000003e", pgm::SPECIFICATION);
         c.set_g(6, DATA + 8);
         assert_interrupted(&mut c, "eb246000003e", pgm::SPECIFICATION);
-        (c.set_g(2, 0), c.set_g(3, 2));
+        c.set_g(2, 0);
+        c.set_g(3, 2);
         run(&mut c, "bb246000").unwrap();
         assert_eq!((c.cc.get(), c.ram.read_u64(DATA + 8)), (0, 1 << 32 | 2));
     }
@@ -324,7 +329,9 @@ mod tests {
         let mut c = cpu();
         // A doubleword is swapped, two bytes are stored.
         c.set_g(0, 0x0101);
-        (c.set_g(1, DATA), c.set_g(3, 0), c.set_g(5, DATA + 0x40));
+        c.set_g(1, DATA);
+        c.set_g(3, 0);
+        c.set_g(5, DATA + 0x40);
         c.ram.write(DATA, &[9; 18]);
         run(&mut c, "c83250005012").unwrap();
         assert_eq!(c.cc.get(), 0);
@@ -342,10 +349,13 @@ mod tests {
     #[test]
     fn test_pairs_of_quadwords() {
         let mut c = cpu();
-        (c.set_g(2, 1), c.set_g(3, 2), c.set_g(5, DATA));
+        c.set_g(2, 1);
+        c.set_g(3, 2);
+        c.set_g(5, DATA);
         run(&mut c, "e3205000008e").unwrap();
         assert_eq!((c.ram.read_u64(DATA), c.ram.read_u64(DATA + 8)), (1, 2));
-        (c.set_g(2, 0), c.set_g(3, 0));
+        c.set_g(2, 0);
+        c.set_g(3, 0);
         run(&mut c, "e3205000008f").unwrap();
         assert_eq!((c.g(2), c.g(3)), (1, 2));
     }
@@ -367,7 +377,9 @@ mod tests {
     #[test]
     fn test_load_and_add() {
         let mut c = cpu();
-        (c.set_g(1, 5), c.set_g(3, 7), c.set_g(5, DATA));
+        c.set_g(1, 5);
+        c.set_g(3, 7);
+        c.set_g(5, DATA);
         run(&mut c, "eb13500000f8 eb13500000f8").unwrap();
         assert_eq!((c.g(1), c.ram.read_u64(DATA) >> 32, c.cc.get()), (7, 14, 2));
         c.set_g(5, DATA + 2);

@@ -179,7 +179,8 @@ mod tests {
     #[test]
     fn test_load_and_trap_loads_zero() {
         let mut c = cpu();
-        (c.set_g(1, u64::MAX), c.set_g(5, DATA));
+        c.set_g(1, u64::MAX);
+        c.set_g(5, DATA);
         assert_interrupted(&mut c, "e3105000009f", pgm::DATA);
         assert_eq!(c.g(1), 0xffff_ffff_0000_0000);
     }
@@ -188,7 +189,8 @@ mod tests {
     fn test_narrow_loads_keep_the_rest() {
         let mut c = cpu();
         c.ram.write(DATA, &[0x12, 0x34]);
-        (c.set_g(1, u64::MAX), c.set_g(5, DATA));
+        c.set_g(1, u64::MAX);
+        c.set_g(5, DATA);
         run(&mut c, "e3105000001f").unwrap();
         assert_eq!(c.g(1), 0xffff_ffff_ffff_3412);
         run(&mut c, "43105000").unwrap();
@@ -200,7 +202,8 @@ mod tests {
     #[test]
     fn test_load_address_depends_on_the_mode() {
         let mut c = cpu();
-        (c.set_g(2, u64::MAX), c.set_g(3, 2));
+        c.set_g(2, u64::MAX);
+        c.set_g(3, 2);
         run(&mut c, "41123000").unwrap();
         assert_eq!(c.g(1), 1);
         c.set_g(1, u64::MAX);

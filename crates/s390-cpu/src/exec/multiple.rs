@@ -167,7 +167,8 @@ mod tests {
         let mut c = cpu();
         c.ram
             .write(DATA, &[0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4]);
-        (c.set_g(5, DATA), c.set_g(0, u64::MAX));
+        c.set_g(5, DATA);
+        c.set_g(0, u64::MAX);
         run(&mut c, "98e15000").unwrap();
         assert_eq!([14, 15, 0, 1].map(|n| c.g32(n)), [1, 2, 3, 4]);
         assert_eq!(c.high(0), u32::MAX);
@@ -191,7 +192,8 @@ mod tests {
             DATA,
             &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16],
         );
-        (c.set_g(5, DATA), c.set_g(6, DATA + 4));
+        c.set_g(5, DATA);
+        c.set_g(6, DATA + 4);
         run(&mut c, "efe150006000").unwrap();
         assert_eq!(c.g(14), 0x0102_0304_0506_0708);
         assert_eq!(c.g(1), 0x0d0e_0f10_0000_0000);
@@ -207,7 +209,8 @@ mod tests {
     #[test]
     fn test_insert_under_mask() {
         let mut c = cpu();
-        (c.set_g(1, 0x1111_1111_2222_2222), c.set_g(5, DATA));
+        c.set_g(1, 0x1111_1111_2222_2222);
+        c.set_g(5, DATA);
         for (bytes, cc) in [([0x80, 0], 1), ([0x7f, 0], 2), ([0, 0x80], 2), ([0, 0], 0)] {
             c.ram.write(DATA, &bytes);
             run(&mut c, "bf155000").unwrap();
@@ -220,7 +223,8 @@ mod tests {
     #[test]
     fn test_compare_and_store_under_mask() {
         let mut c = cpu();
-        (c.set_g(1, 0x1122_3344_5566_7788), c.set_g(5, DATA));
+        c.set_g(1, 0x1122_3344_5566_7788);
+        c.set_g(5, DATA);
         run(&mut c, "be155000").unwrap();
         assert_eq!(c.ram.read_u64(DATA), 0x6688 << 48);
         run(&mut c, "bd155000").unwrap();

@@ -168,10 +168,12 @@ mod tests {
     #[test]
     fn test_double_products() {
         let mut c = cpu();
-        (c.set_g(3, 0xffff_ffff), c.set_g(5, 2));
+        c.set_g(3, 0xffff_ffff);
+        c.set_g(5, 2);
         run(&mut c, "1c25").unwrap();
         assert_eq!((c.g32(2), c.g32(3)), (u32::MAX, -2i32 as u32));
-        (c.set_g(3, u64::MAX), c.set_g(5, u64::MAX));
+        c.set_g(3, u64::MAX);
+        c.set_g(5, u64::MAX);
         run(&mut c, "b9860025").unwrap();
         assert_eq!((c.g(2), c.g(3)), (u64::MAX - 1, 1));
         assert_interrupted(&mut c, "1c35", pgm::SPECIFICATION);
@@ -180,7 +182,8 @@ mod tests {
     #[test]
     fn test_product_that_does_not_fit() {
         let mut c = cpu();
-        (c.set_g(2, 0x1_0000), c.set_g(3, 0x8000));
+        c.set_g(2, 0x1_0000);
+        c.set_g(3, 0x8000);
         run(&mut c, "b9fd3012").unwrap();
         assert_eq!((c.g32(1), c.cc.get()), (0x8000_0000, 3));
         c.set_g(3, 0xffff_8000);
@@ -191,11 +194,9 @@ mod tests {
     #[test]
     fn test_division_rounds_towards_zero() {
         let mut c = cpu();
-        (
-            c.set_g(2, 0xffff_ffff),
-            c.set_g(3, -7i32 as u32 as u64),
-            c.set_g(5, 2),
-        );
+        c.set_g(2, 0xffff_ffff);
+        c.set_g(3, -7i32 as u32 as u64);
+        c.set_g(5, 2);
         run(&mut c, "1d25").unwrap();
         assert_eq!((c.g32(2), c.g32(3)), (-1i32 as u32, -3i32 as u32));
     }
@@ -204,12 +205,16 @@ mod tests {
     fn test_quotient_that_does_not_fit_changes_nothing() {
         let mut c = cpu();
         // 2^31 / 1, 2^63 / -1, (1 << 64) / 1, x / 0
-        (c.set_g(2, 0), c.set_g(3, 0x8000_0000), c.set_g(5, 1));
+        c.set_g(2, 0);
+        c.set_g(3, 0x8000_0000);
+        c.set_g(5, 1);
         assert_interrupted(&mut c, "1d25", pgm::FIXED_DIVIDE);
-        (c.set_g(3, 1 << 63), c.set_g(5, u64::MAX));
+        c.set_g(3, 1 << 63);
+        c.set_g(5, u64::MAX);
         assert_interrupted(&mut c, "b90d0025", pgm::FIXED_DIVIDE);
         assert_interrupted(&mut c, "b91d0025", pgm::FIXED_DIVIDE);
-        (c.set_g(2, 1), c.set_g(5, 1));
+        c.set_g(2, 1);
+        c.set_g(5, 1);
         assert_interrupted(&mut c, "b9870025", pgm::FIXED_DIVIDE);
         c.set_g(5, 0);
         assert_interrupted(&mut c, "b90d0025", pgm::FIXED_DIVIDE);

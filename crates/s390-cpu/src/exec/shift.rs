@@ -191,10 +191,8 @@ mod tests {
     #[test]
     fn test_double_shifts() {
         let mut c = cpu();
-        (
-            c.set_g(2, 0xaaaa_aaaa_1234_5678),
-            c.set_g(3, 0xbbbb_bbbb_9abc_def0),
-        );
+        c.set_g(2, 0xaaaa_aaaa_1234_5678);
+        c.set_g(3, 0xbbbb_bbbb_9abc_def0);
         run(&mut c, "8c200020").unwrap();
         assert_eq!(
             (c.g(2), c.g(3)),
