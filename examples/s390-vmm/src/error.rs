@@ -33,6 +33,9 @@ pub enum Error {
     /// The host has not enough memory, or not in one piece.
     #[error("cannot allocate {0} bytes of guest memory")]
     Memory(u64, #[source] vm_memory::mmap::FromRangesError),
+    /// Guest memory cannot be accessed.
+    #[error("cannot access guest memory")]
+    GuestMemory(#[source] vm_memory::GuestMemoryError),
     /// The RAM size is not usable.
     #[error("cannot plan the device page")]
     Page(#[from] s390_virtio_page::BuildError),
@@ -79,4 +82,4 @@ impl Error {
 }
 
 /// The result of whatever the VMM does.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;

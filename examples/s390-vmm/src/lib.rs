@@ -14,6 +14,7 @@ mod end;
 mod error;
 mod event_loop;
 mod memory;
+mod reboot;
 mod signals;
 mod terminal;
 mod vcpu;

@@ -166,7 +166,8 @@ impl VirtualMachine {
     /// Boots the image and runs to the end. No thread of the machine is left afterwards.
     pub(crate) fn run(mut self) -> Result<End> {
         if let Some(vcpu) = self.vcpus.first_mut() {
-            self.shared.boot(&mut **vcpu)?;
+            self.shared.load_image(&mut **vcpu)?;
+            self.shared.machine.start(vcpu.address())?;
         }
         let _events = self.events.start(self.stopper.clone())?;
         let _vcpus = VcpuThreads::start(self.vcpus, &self.shared, &self.stopper)?;
