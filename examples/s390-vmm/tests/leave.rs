@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The ways out of a guest that does not end by itself.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
+use std::process::{Child, Command, Stdio};
+
+use nix::pty::openpty;
+use nix::sys::signal::{kill, Signal};
+use nix::sys::termios::{tcgetattr, LocalFlags};
+use nix::unistd::Pid;
+
+const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bare-guest/bare-guest.elf");
+
+/// A guest that loops for ever.
+fn looping_guest(stdin: Stdio) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_s390-vmm"))
+        .args([
+            "boot",
+            "--backend",
+            "emulated",
+            "--memory",
+            "64M",
+            "--kernel",
+            GUEST,
+        ])
+        .args(["--cmdline", "crash=loop"])
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Reads the guest's output until it is at work.
+fn wait_for_banner(child: &mut Child) {
+    let stdout = child.stdout.as_mut().unwrap();
+    let mut seen = String::new();
+    while !seen.contains("ram: 64 MiB") {
+        let mut bytes = [0; 256];
+        let len = stdout.read(&mut bytes).unwrap();
+        assert_ne!(len, 0, "the guest ended: {seen}");
+        seen.push_str(&String::from_utf8_lossy(&bytes[..len]));
+    }
+}
+
+fn end(child: Child) -> (Option<i32>, String) {
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), stderr)
+}
+
+#[test]
+fn ctrl_a_x_gives_the_terminal_back() {
+    let pty = openpty(None, None).unwrap();
+    let before = tcgetattr(&pty.slave).unwrap();
+    let slave: OwnedFd = pty.slave.try_clone().unwrap();
+    let mut child = looping_guest(slave.into());
+    wait_for_banner(&mut child);
+    let raw = tcgetattr(&pty.slave).unwrap();
+    assert!(!raw
+        .local_flags
+        .intersects(LocalFlags::ECHO | LocalFlags::ICANON | LocalFlags::ISIG));
+    let mut keyboard = File::from(pty.master);
+    // Ctrl-C is for the guest.
+    keyboard.write_all(b"hello\x03\x01").unwrap();
+    keyboard.write_all(b"x").unwrap();
+    assert_eq!(end(child), (Some(0), String::new()));
+    let after = tcgetattr(&pty.slave).unwrap();
+    assert_eq!(after.local_flags, before.local_flags);
+    assert_eq!(after.input_flags, before.input_flags);
+    assert_eq!(after.control_chars, before.control_chars);
+}
+
+#[test]
+fn ctrl_a_x_works_from_a_pipe_too() {
+    let mut child = looping_guest(Stdio::piped());
+    wait_for_banner(&mut child);
+    child.stdin.as_mut().unwrap().write_all(b"\x01x").unwrap();
+    assert_eq!(end(child), (Some(0), String::new()));
+}
+
+#[test]
+fn the_end_of_the_input_is_not_the_end_of_the_guest() {
+    let mut child = looping_guest(Stdio::piped());
+    wait_for_banner(&mut child);
+    drop(child.stdin.take());
+    assert!(child.try_wait().unwrap().is_none());
+    terminate(&child);
+    assert_eq!(end(child).0, Some(1));
+}
+
+#[test]
+fn a_signal_ends_a_guest_that_does_not_listen() {
+    let mut child = looping_guest(Stdio::null());
+    wait_for_banner(&mut child);
+    terminate(&child);
+    let sentence = "s390-vmm: ended by a signal, the guest was not shut down\n";
+    assert_eq!(end(child), (Some(1), sentence.to_owned()));
+}
+
+fn terminate(child: &Child) {
+    kill(Pid::from_raw(child.id() as i32), Signal::SIGTERM).unwrap();
+}
