@@ -178,48 +178,28 @@ operations! {
     lngfr = negative64(w2s64);
 }
 
-#[inline(always)]
-fn complement32(c: &mut Cpu, i: &Insn, a: u32) -> Exec {
-    sub32(c, i, 0, a)
+/// `$less` where the operand is less than zero, `$other` where not: 0 plus or minus it. So the
+/// complement of the least number, and its absolute value, overflow.
+macro_rules! signs {
+    ($($name:ident: $t:ty, $s:ty, $less:ident, $other:ident;)*) => {$(
+        #[inline(always)]
+        fn $name(c: &mut Cpu, i: &Insn, a: $t) -> Exec {
+            if (a as $s) < 0 {
+                $less(c, i, 0, a)
+            } else {
+                $other(c, i, 0, a)
+            }
+        }
+    )*};
 }
 
-#[inline(always)]
-fn complement64(c: &mut Cpu, i: &Insn, a: u64) -> Exec {
-    sub64(c, i, 0, a)
-}
-
-/// The absolute value: that of the least number overflows, as its complement does.
-#[inline(always)]
-fn positive32(c: &mut Cpu, i: &Insn, a: u32) -> Exec {
-    if (a as i32) < 0 {
-        return sub32(c, i, 0, a);
-    }
-    add32(c, i, 0, a)
-}
-
-#[inline(always)]
-fn positive64(c: &mut Cpu, i: &Insn, a: u64) -> Exec {
-    if (a as i64) < 0 {
-        return sub64(c, i, 0, a);
-    }
-    add64(c, i, 0, a)
-}
-
-/// The complement of the absolute value, which cannot overflow.
-#[inline(always)]
-fn negative32(c: &mut Cpu, i: &Insn, a: u32) -> Exec {
-    if (a as i32) < 0 {
-        return add32(c, i, 0, a);
-    }
-    sub32(c, i, 0, a)
-}
-
-#[inline(always)]
-fn negative64(c: &mut Cpu, i: &Insn, a: u64) -> Exec {
-    if (a as i64) < 0 {
-        return add64(c, i, 0, a);
-    }
-    sub64(c, i, 0, a)
+signs! {
+    complement32: u32, i32, sub32, sub32;
+    complement64: u64, i64, sub64, sub64;
+    positive32: u32, i32, sub32, add32;
+    positive64: u64, i64, sub64, add64;
+    negative32: u32, i32, add32, sub32;
+    negative64: u64, i64, add64, sub64;
 }
 
 #[cfg(test)]
