@@ -25,13 +25,11 @@ pub(crate) fn place(size: u64, floor: u64, unpacked_end: u64, ram_size: u64) -> 
         ram_size,
     };
     let fits = |addr: u64| addr.checked_add(size).is_some_and(|end| end <= ram_size);
-    let clear = unpacked_end
+    let preferred = unpacked_end
         .checked_add(MIB)
-        .and_then(|end| end.checked_next_multiple_of(MIB));
-    if let Some(addr) = clear.map(|end| end.max(PREFERRED)) {
-        if addr >= floor && fits(addr) {
-            return Ok(addr);
-        }
+        .and_then(|end| end.max(floor).max(PREFERRED).checked_next_multiple_of(MIB));
+    if let Some(addr) = preferred.filter(|&addr| fits(addr)) {
+        return Ok(addr);
     }
     match ram_size.checked_sub(size).map(|addr| addr & !(PAGE - 1)) {
         Some(addr) if addr >= floor => Ok(addr),
@@ -52,6 +50,7 @@ mod tests {
             18 * MIB
         );
         assert_eq!(place(16 * MIB, 0, 0, 32 * MIB).unwrap(), 16 * MIB);
+        assert_eq!(place(5, 20 * MIB + 1, 0, 256 * MIB).unwrap(), 21 * MIB);
     }
 
     #[test]

@@ -205,6 +205,13 @@ fn what_does_not_fit_in_ram_is_not_begun() {
         ram,
         "the kernel ends at 0x300000, but RAM has 0x200000 bytes",
     );
+    // The kernel is to blame, not the initrd that has no room beside it.
+    let both = large(MIB).with_initrd(vec![1]).unwrap();
+    check(
+        both,
+        ram,
+        "the kernel ends at 0x200040, but RAM has 0x200000 bytes",
+    );
     let image = Image::new(elf(0x2000, &[(0x2000, &[7; 64], 0)])).unwrap();
     check(
         image,
