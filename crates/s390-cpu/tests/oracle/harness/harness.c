@@ -77,7 +77,6 @@ extern u64 exit_gpr[16], enter_r14;
 
 static struct record cases[SLOTS], outcomes[SLOTS];
 static struct record *current;
-static u8 signal_stack[65536] __attribute__((aligned(16)));
 
 static long system_call(long number, long a, long b, long c, long d, long e, long f)
 {
@@ -238,12 +237,13 @@ static void execute(struct record *in, struct record *out)
 void start(void)
 {
 	/* stack_t: pointer, flags, size. */
-	u64 stack[3] = { (u64)signal_stack, 0, sizeof(signal_stack) };
+	u64 stack[3] = { SIGNAL_STACK, 0, SIGNAL_STACK_SIZE };
 	u32 count, i;
 
 	map(CODE, SLOTS * SLOT_SIZE, 7);
 	map(MEMORY, MEMORY_SIZE, 3);
 	map(READ_ONLY, 4096, 1);
+	map(SIGNAL_STACK, SIGNAL_STACK_SIZE, 3);
 	if (system_call(186, (long)stack, 0, 0, 0, 0, 0))
 		die(4);
 	catch(4);		/* SIGILL */

@@ -14,6 +14,13 @@
 #define WINDOW		0x10000f00
 #define WINDOW_SIZE	512
 
+/*
+ * Where no case's register 15 points: it would be taken for a signal on top of
+ * another, whose frames must not be written over.
+ */
+#define SIGNAL_STACK	0x2a5a5a50000
+#define SIGNAL_STACK_SIZE 0x10000
+
 #define RECORD_SIZE	896
 #define RECORD_FPR	128
 #define RECORD_AR	256
