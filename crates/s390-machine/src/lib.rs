@@ -1,2 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! What an s390 machine owes its guest: DIAGNOSE, service calls, SIGP and STSI behind one dispatcher.
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+
+mod config;
+mod diag;
+mod disabled_wait;
+mod ebcdic;
+mod fault;
+mod instruction;
+mod ipl_functions;
+mod machine;
+mod orders;
+mod outcome;
+mod reset;
+mod service_call;
+mod sigp;
+mod store;
+mod stsi;
+mod sysib;
+#[cfg(any(test, feature = "test-utils"))]
+pub mod test_utils;
+mod translate;
+mod watchdog;
+
+pub use config::MachineConfig;
+pub use fault::{Error, Result};
+pub use machine::{Machine, Parts};
+pub use outcome::{Outcome, Reboot, RebootKind};

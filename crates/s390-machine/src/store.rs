@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Storing an operand for a guest: translation, prefixing, and the exceptions of both.
+
+use s390_extint::lowcore;
+use s390_hypercall::ProgramInterruption;
+use s390_hypervisor::{Psw, Vcpu};
+use vm_memory::{Bytes, GuestAddress, GuestMemory};
+
+use crate::fault::{Fault, Translation};
+use crate::translate::Translator;
+use crate::{Machine, Result};
+
+/// Length of every instruction that is answered here.
+const INSTRUCTION_LENGTH: u64 = 4;
+
+/// Control register 0: low-address protection.
+const LOW_ADDRESS_PROTECTION: u64 = 0x1000_0000;
+
+impl<M: GuestMemory> Machine<M> {
+    /// Stores `bytes`, which do not cross a page, at the logical address `addr`, formed with base
+    /// register `base`.
+    pub(crate) fn store(
+        &self,
+        vcpu: &dyn Vcpu,
+        addr: u64,
+        base: u8,
+        bytes: &[u8],
+    ) -> std::result::Result<(), Fault> {
+        let state = vcpu.state()?;
+        // The first 512 bytes of both pages of the lowcore.
+        if state.crs[0] & LOW_ADDRESS_PROTECTION != 0 && addr & !0x11ff == 0 {
+            return Err(ProgramInterruption::PROTECTION.into());
+        }
+        let real = if state.psw.mask & Psw::DAT == 0 {
+            addr
+        } else {
+            Translator::new(&self.memory, &state).translate_store(addr, base)?
+        };
+        let absolute = GuestAddress(prefixed(real, vcpu.prefix()));
+        if absolute.0 >= self.config.memory_size
+            || self.memory.write_slice(bytes, absolute).is_err()
+        {
+            return Err(ProgramInterruption::ADDRESSING.into());
+        }
+        Ok(())
+    }
+
+    /// A program interruption that undoes the instruction: it can be repeated once the guest has
+    /// made the page available.
+    pub(crate) fn inject_translation(
+        &self,
+        vcpu: &mut dyn Vcpu,
+        translation: Translation,
+    ) -> Result<()> {
+        let at = u64::from(vcpu.prefix()) + u64::from(lowcore::TRANS_EXC_ID.offset);
+        let identification = translation.identification.to_be_bytes();
+        // A prefix without storage: the interruption itself will fail, which the backend tells.
+        let _ = self.memory.write_slice(&identification, GuestAddress(at));
+        let mut psw = vcpu.psw();
+        psw.addr = psw.addr.wrapping_sub(INSTRUCTION_LENGTH);
+        vcpu.set_psw(psw);
+        vcpu.inject_program(translation.code)?;
+        Ok(())
+    }
+}
+
+/// Prefixing: swaps the 8 KiB at zero with those at the prefix.
+pub(crate) fn prefixed(real: u64, prefix: u32) -> u64 {
+    let area = real & !(lowcore::SIZE as u64 - 1);
+    match area {
+        0 => real | u64::from(prefix),
+        area if area == u64::from(prefix) => real - area,
+        _ => real,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixing_swaps_two_areas() {
+        assert_eq!(prefixed(0x1fff, 0x8000), 0x9fff);
+        assert_eq!(prefixed(0x2000, 0x8000), 0x2000);
+        assert_eq!(prefixed(0x9fff, 0x8000), 0x1fff);
+        assert_eq!(prefixed(0xa000, 0x8000), 0xa000);
+        assert_eq!(prefixed(0x1234, 0), 0x1234);
+    }
+}

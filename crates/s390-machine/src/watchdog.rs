@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! DIAGNOSE 0x288: a timer that resets the machine unless the guest sets it again in time.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use s390_hypercall::{Diagnose, ProgramInterruption};
+use s390_hypervisor::Vcpu;
+use vm_memory::GuestMemory;
+
+use crate::fault::Handled;
+use crate::machine::lock;
+use crate::{Machine, Outcome};
+
+/// Functions, in R1.
+const INIT: u64 = 0;
+const CHANGE: u64 = 1;
+const CANCEL: u64 = 2;
+
+/// The shortest time that is accepted, in seconds.
+const MINIMUM: u64 = 15;
+
+/// When the machine is to be reset.
+#[derive(Debug, Default)]
+pub(crate) struct Watchdog {
+    deadline: Mutex<Option<Instant>>,
+}
+
+impl Watchdog {
+    /// Carries out a function; false if it is refused.
+    fn function(&self, function: u64, seconds: u64, now: Instant) -> bool {
+        let mut deadline = lock(&self.deadline);
+        *deadline = match function {
+            CANCEL => None,
+            CHANGE if deadline.is_none() => return false,
+            INIT | CHANGE if seconds >= MINIMUM => {
+                // Too far away for the host's clock is never.
+                now.checked_add(Duration::from_secs(seconds))
+            }
+            _ => return false,
+        };
+        true
+    }
+
+    pub fn disarm(&self) {
+        *lock(&self.deadline) = None;
+    }
+}
+
+impl<M: GuestMemory> Machine<M> {
+    /// When the guest's watchdog expires. Then, unless this has changed, the VMM resets the
+    /// machine: see [`Machine::reset`].
+    pub fn watchdog_deadline(&self) -> Option<Instant> {
+        *lock(&self.watchdog.deadline)
+    }
+
+    /// Function in R1 (an even register), time in seconds in R1 + 1, action in R3: only 0,
+    /// reset, is there.
+    pub(crate) fn watchdog_function(&self, vcpu: &mut dyn Vcpu, diagnose: Diagnose) -> Handled {
+        let Diagnose { r1, r3, .. } = diagnose;
+        let accepted = r1 % 2 == 0
+            && vcpu.gpr(r3) == 0
+            && self
+                .watchdog
+                .function(vcpu.gpr(r1), vcpu.gpr(r1 + 1), Instant::now());
+        if accepted {
+            Ok(Outcome::Resume)
+        } else {
+            Err(ProgramInterruption::SPECIFICATION.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_utils::Rig;
+
+    #[test]
+    fn is_set_changed_and_cancelled() {
+        let watchdog = Watchdog::default();
+        let now = Instant::now();
+        let after = |seconds| Some(now + Duration::from_secs(seconds));
+        assert!(!watchdog.function(CHANGE, 30, now), "not set yet");
+        assert!(watchdog.function(INIT, 15, now));
+        assert_eq!(*lock(&watchdog.deadline), after(15));
+        assert!(watchdog.function(CHANGE, 60, now));
+        assert_eq!(*lock(&watchdog.deadline), after(60));
+        assert!(!watchdog.function(CHANGE, 14, now));
+        assert!(!watchdog.function(3, 60, now));
+        assert_eq!(*lock(&watchdog.deadline), after(60));
+        assert!(watchdog.function(CANCEL, 0, now));
+        assert_eq!(*lock(&watchdog.deadline), None);
+        assert!(watchdog.function(INIT, u64::MAX, now));
+    }
+
+    #[test]
+    fn is_there_only_when_configured() {
+        let mut rig = Rig::new(1);
+        rig.vcpu.state.gprs[2..5].copy_from_slice(&[0, 30, 0]);
+        assert_eq!(rig.diagnose(0x24, 0x288), Outcome::Resume);
+        assert_eq!(rig.vcpu.programs, [0x0006]);
+
+        let mut rig = Rig::with(1, |config| config.watchdog = true);
+        rig.vcpu.state.gprs[2..5].copy_from_slice(&[0, 30, 0]);
+        assert_eq!(rig.diagnose(0x24, 0x288), Outcome::Resume);
+        assert!(rig.vcpu.programs.is_empty());
+        assert!(rig.machine.watchdog_deadline().is_some());
+    }
+
+    #[test]
+    fn odd_registers_and_other_actions_are_refused() {
+        for (registers, action) in [(0x34, 0), (0x24, 1)] {
+            let mut rig = Rig::with(1, |config| config.watchdog = true);
+            rig.vcpu.state.gprs[2..5].copy_from_slice(&[0, 30, action]);
+            assert_eq!(rig.diagnose(registers, 0x288), Outcome::Resume);
+            assert_eq!(rig.vcpu.programs, [0x0006]);
+        }
+    }
+}
