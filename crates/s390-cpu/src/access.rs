@@ -15,7 +15,8 @@ use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRe
 
 use crate::code_pages::CodePages;
 use crate::cpu::{Cpu, Fault, Trap};
-use crate::dat::{Access, Space};
+use crate::dat::{Access, Space, NEVER_FAST};
+use crate::keys::StorageKeys;
 
 /// Guest memory as this CPU takes it: one region from address 0 whose bitmap finds stores to
 /// decoded instructions.
@@ -33,6 +34,7 @@ pub(crate) struct Ram {
     base: *mut u8,
     size: u64,
     region: Arc<MmapRegion<CodePages>>,
+    keys: Arc<StorageKeys>,
 }
 
 // SAFETY: `base` points into the mapping that `region` owns and keeps alive. Guest memory is
@@ -55,6 +57,7 @@ impl Ram {
         Some(Ram {
             base: region.as_ptr(),
             size: region.size() as u64,
+            keys: Arc::new(StorageKeys::new(region.size() as u64)),
             region,
         })
     }
@@ -69,6 +72,10 @@ impl Ram {
         abs.checked_add(len).is_some_and(|end| end <= self.size)
     }
 
+    pub(crate) fn keys(&self) -> &StorageKeys {
+        &self.keys
+    }
+
     pub(crate) fn code(&self) -> &CodePages {
         self.region.bitmap()
     }
@@ -77,6 +84,11 @@ impl Ram {
     fn host(&self, abs: u64, len: u64) -> *mut u8 {
         assert!(self.contains(abs, len), "absolute address was checked");
         self.base.wrapping_add(abs as usize)
+    }
+
+    /// The absolute address behind a host address that came from [`Ram::host`].
+    fn abs(&self, host: usize) -> u64 {
+        host.wrapping_sub(self.base as usize) as u64
     }
 
     /// Copies from absolute storage; the range must be inside storage.
@@ -136,8 +148,18 @@ struct TlbEntry {
     read: u64,
     /// The same for writes.
     write: u64,
+    /// The same where writes are permitted but need a second look.
+    checked_write: u64,
     /// Host address minus virtual address.
     addend: usize,
+}
+
+impl TlbEntry {
+    fn forget(&mut self) {
+        self.read = NO_TAG;
+        self.write = NO_TAG;
+        self.checked_write = NO_TAG;
+    }
 }
 
 /// Direct-mapped translation lookaside buffer. A tag holds a number for the address space in
@@ -154,6 +176,7 @@ impl Tlb {
             entries: [TlbEntry {
                 read: NO_TAG,
                 write: NO_TAG,
+                checked_write: NO_TAG,
                 addend: 0,
             }; TLB_ENTRIES],
             asn: 1,
@@ -163,16 +186,14 @@ impl Tlb {
     /// Forgets every translation.
     pub(crate) fn flush(&mut self) {
         for e in &mut self.entries {
-            e.read = NO_TAG;
-            e.write = NO_TAG;
+            e.forget();
         }
     }
 
     /// Forgets translations of pages whose address has `page_index` in bits 44 to 51.
     pub(crate) fn flush_page_index(&mut self, page_index: u64) {
         for i in (page_index as usize & 0xff..TLB_ENTRIES).step_by(256) {
-            self.entries[i].read = NO_TAG;
-            self.entries[i].write = NO_TAG;
+            self.entries[i].forget();
         }
     }
 
@@ -314,7 +335,7 @@ impl Cpu {
             return Ok(());
         }
         self.for_pieces(ea, len, |cpu, piece_ea, piece_len| {
-            let abs = cpu.translate(piece_ea, Space::Operand, Access::Write)?;
+            let abs = cpu.locate(Space::Operand, cpu.psw_key(), piece_ea, Access::Write)?;
             cpu.check_own_block(abs, piece_len)
         })
     }
@@ -363,14 +384,21 @@ impl Cpu {
 
     /// Loads at most a page from any address space.
     pub(crate) fn read_space(&mut self, space: Space, ea: u64, buf: &mut [u8]) -> Result<(), Trap> {
+        self.read_with_key(space, self.psw_key(), ea, buf)
+    }
+
+    /// Loads at most a page from any address space with an access key.
+    pub(crate) fn read_with_key(
+        &mut self,
+        space: Space,
+        key: u8,
+        ea: u64,
+        buf: &mut [u8],
+    ) -> Result<(), Trap> {
         let mut pieces = [(0, 0); 2];
         let mut n = 0;
         self.for_pieces(ea, buf.len(), |cpu, piece_ea, len| {
-            let abs = cpu.translate(piece_ea, space, Access::Read)?;
-            if space == Space::Operand {
-                cpu.enter(piece_ea, abs, false);
-            }
-            pieces[n] = (abs, len);
+            pieces[n] = (cpu.locate(space, key, piece_ea, Access::Read)?, len);
             n += 1;
             Ok(())
         })?;
@@ -384,14 +412,22 @@ impl Cpu {
 
     /// Stores at most a page in any address space.
     pub(crate) fn write_space(&mut self, space: Space, ea: u64, buf: &[u8]) -> Result<(), Trap> {
+        self.write_with_key(space, self.psw_key(), ea, buf)
+    }
+
+    /// Stores at most a page in any address space with an access key.
+    pub(crate) fn write_with_key(
+        &mut self,
+        space: Space,
+        key: u8,
+        ea: u64,
+        buf: &[u8],
+    ) -> Result<(), Trap> {
         let mut pieces = [(0, 0); 2];
         let mut n = 0;
         self.for_pieces(ea, buf.len(), |cpu, piece_ea, len| {
-            let abs = cpu.translate(piece_ea, space, Access::Write)?;
+            let abs = cpu.locate(space, key, piece_ea, Access::Write)?;
             cpu.check_own_block(abs, len)?;
-            if space == Space::Operand {
-                cpu.enter(piece_ea, abs, true);
-            }
             pieces[n] = (abs, len);
             n += 1;
             Ok(())
@@ -404,6 +440,35 @@ impl Cpu {
         Ok(())
     }
 
+    /// The absolute address behind `ea`: from the buffer, or translated and entered there.
+    fn locate(&mut self, space: Space, key: u8, ea: u64, access: Access) -> Result<u64, Trap> {
+        let asn = match self.resolve(space) {
+            Space::Access(_) => NEVER_FAST,
+            _ if space == Space::Operand => self.tlb.asn,
+            _ => self.asn(space, key),
+        };
+        if asn == NEVER_FAST {
+            return self.translate_with_key(ea, space, access, key);
+        }
+        let e = &self.tlb.entries[(ea >> 12) as usize % TLB_ENTRIES];
+        let tag = ea & PAGE_MASK | asn;
+        let hit = match access {
+            Access::Write => e.checked_write == tag && !self.is_low_protected_page(ea),
+            _ => e.read == tag,
+        };
+        if hit {
+            return Ok(self.ram.abs(e.addend.wrapping_add(ea as usize)));
+        }
+        // Only 512 bytes of a page under low-address protection are protected: the rest, which
+        // holds most of a kernel's lowcore, is found here.
+        if access == Access::Write && e.checked_write == tag && ea & 0xfff >= 0x200 {
+            return Ok(self.ram.abs(e.addend.wrapping_add(ea as usize)));
+        }
+        let abs = self.translate_with_key(ea, space, access, key)?;
+        self.enter(asn, ea, abs, access == Access::Write);
+        Ok(abs)
+    }
+
     /// Stops a store into the block that is running before anything happened: the instruction
     /// is then executed alone, so that the ones after it are decoded anew.
     fn check_own_block(&mut self, abs: u64, len: usize) -> Result<(), Trap> {
@@ -414,8 +479,8 @@ impl Cpu {
         Ok(())
     }
 
-    /// Makes the page fast.
-    fn enter(&mut self, ea: u64, abs: u64, write: bool) {
+    /// Enters the page in the buffer.
+    fn enter(&mut self, asn: u64, ea: u64, abs: u64, write: bool) {
         let (page, abs_page) = (ea & PAGE_MASK, abs & PAGE_MASK);
         if !self.ram.contains(abs_page, PAGE_SIZE) {
             return;
@@ -424,13 +489,16 @@ impl Cpu {
         let fast_write =
             write && !self.ram.code().has_code(abs) && !self.is_low_protected_page(page);
         let e = &mut self.tlb.entries[(ea >> 12) as usize % TLB_ENTRIES];
-        let tag = page | self.tlb.asn;
+        let tag = page | asn;
         let addend = host.wrapping_sub(page as usize);
         if e.read != tag || e.addend != addend {
-            e.write = NO_TAG;
+            e.forget();
         }
         e.read = tag;
         e.addend = addend;
+        if write {
+            e.checked_write = tag;
+        }
         if fast_write {
             e.write = tag;
         }

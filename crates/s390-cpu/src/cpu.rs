@@ -8,6 +8,7 @@ use s390_hypervisor::Intercept;
 
 use crate::access::{Ram, Tlb};
 use crate::cc::LazyCc;
+use crate::dat::Spaces;
 use crate::decode::Insn;
 use crate::model::CpuModel;
 use crate::shared::CpuShared;
@@ -130,6 +131,9 @@ pub(crate) struct Cpu {
     pub(crate) ram: Ram,
     /// Number of the instruction space and decode mode: what the jump cache compares.
     pub(crate) fetch_tag: u64,
+    pub(crate) spaces: Spaces,
+    /// Access register of the operand that is being accessed, for the access-register mode.
+    pub(crate) operand_ar: u8,
     /// A translation was purged; see [`Cpu::translation_changed`].
     pub(crate) translation_changed: bool,
 
@@ -186,6 +190,8 @@ impl Cpu {
             tlb: Tlb::new(),
             ram,
             fetch_tag: 0,
+            spaces: Spaces::new(),
+            operand_ar: 0,
             translation_changed: false,
             psw_mask: 0,
             psw_addr: 0,

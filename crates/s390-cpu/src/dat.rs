@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Dynamic address translation, prefixing and protection.
+//! Dynamic address translation, prefixing and protection (Principles of Operation, chapter 3).
 
 use s390_extint::Psw;
 
 use crate::access::PAGE_MASK;
 use crate::cpu::{pgm, Cpu, Fault, ProgramInterruption, Trap};
 use crate::decode::Context;
+use crate::keys;
 
 /// What a translation is for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -22,17 +23,108 @@ pub(crate) enum Space {
     Operand,
     /// Where the PSW says that instructions are.
     Instruction,
+    Primary,
+    Secondary,
+    Home,
+    /// Selected by this access register.
+    Access(u8),
     /// Real storage, whatever the PSW says.
     Real,
 }
 
-/// Control register 0 bit 35: low-address protection.
-const CR0_LOW_ADDRESS_PROTECTION: u64 = 0x1000_0000;
+/// Bits of control register 0.
+pub(crate) mod cr0 {
+    /// Bit 35: low-address protection.
+    pub(crate) const LOW_ADDRESS_PROTECTION: u64 = 0x1000_0000;
+    /// Bit 37: secondary-space control.
+    pub(crate) const SECONDARY_SPACE: u64 = 0x0400_0000;
+    /// Bit 38: fetch-protection override for the first 2 KiB.
+    pub(crate) const FETCH_PROTECTION_OVERRIDE: u64 = 0x0200_0000;
+    /// Bit 45: AFP-register control.
+    pub(crate) const AFP_REGISTERS: u64 = 0x4_0000;
+}
+
+/// Address-space-control element.
+mod asce {
+    pub(super) const ORIGIN: u64 = !0xfff;
+    /// Bit 55: private space; neither low-address protection nor fetch-protection override.
+    pub(super) const PRIVATE: u64 = 0x100;
+    /// Bit 58: real space.
+    pub(super) const REAL: u64 = 0x20;
+    /// Bits 60 and 61: 3 region-first, 2 region-second, 1 region-third, 0 segment table.
+    pub(super) const TYPE: u64 = 0x0c;
+    /// Bits 62 and 63: table length.
+    pub(super) const LENGTH: u64 = 0x03;
+    /// Stands for "DAT off" where an ASCE is expected.
+    pub(super) const NO_DAT: u64 = u64::MAX;
+}
+
+/// Region- and segment-table entry, page-table entry.
+mod entry {
+    pub(super) const REGION_ORIGIN: u64 = !0xfff;
+    pub(super) const TABLE_OFFSET: u64 = 0xc0;
+    pub(super) const INVALID: u64 = 0x20;
+    pub(super) const TYPE: u64 = 0x0c;
+    pub(super) const LENGTH: u64 = 0x03;
+    pub(super) const PAGE_TABLE_ORIGIN: u64 = !0x7ff;
+    pub(super) const COMMON_SEGMENT: u64 = 0x10;
+    /// In segment- and page-table entries.
+    pub(super) const PROTECT: u64 = 0x200;
+    pub(super) const PAGE_INVALID: u64 = 0x400;
+    pub(super) const PAGE_MUST_BE_ZERO: u64 = 0x800;
+}
+
+/// A successful walk through the translation tables.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Walk {
+    /// The real address.
+    pub(crate) real: u64,
+    /// DAT protection forbids stores.
+    pub(crate) protected: bool,
+}
+
+/// Why a walk ended early.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WalkError {
+    /// Program interruption code.
+    pub(crate) code: u16,
+    /// Real address of the invalid segment- or page-table entry, if it was that.
+    pub(crate) entry: Option<u64>,
+}
+
+/// Numbers for address spaces, so that the translation lookaside buffer can tell them apart
+/// without being flushed when the CPU changes spaces.
+#[derive(Debug)]
+pub(crate) struct Spaces {
+    /// ASCE and access key, newest first.
+    known: [((u64, u8), u64); 16],
+    next: u64,
+}
+
+/// Numbers are the low 12 bits of a tag; the last ones are never given out.
+const LAST_ASN: u64 = 0xff0;
+/// The number of a space whose accesses are never fast.
+pub(crate) const NEVER_FAST: u64 = 0xffe;
+
+impl Spaces {
+    pub(crate) fn new() -> Self {
+        Spaces {
+            known: [((0, 0xff), 0); 16],
+            next: 1,
+        }
+    }
+}
 
 impl Cpu {
     /// Recomputes what translation derives from the PSW and the control registers.
     pub(crate) fn update_translation(&mut self) {
-        self.fetch_tag = 1 | self.decode_mode() << 12;
+        let operands = match self.operand_space() {
+            Space::Access(_) => NEVER_FAST,
+            space => self.asn(space, self.psw_key()),
+        };
+        let instructions = self.asn(Space::Instruction, self.psw_key());
+        self.tlb.asn = operands;
+        self.fetch_tag = instructions | self.decode_mode() << 12;
     }
 
     /// Whether an instruction changed translations since the last call.
@@ -46,6 +138,29 @@ impl Cpu {
         self.translation_changed = true;
     }
 
+    /// The number of a space for accesses with `key`.
+    pub(crate) fn asn(&mut self, space: Space, key: u8) -> u64 {
+        let wanted = (self.asce(space), key);
+        let known = &mut self.spaces.known;
+        if let Some(at) = known.iter().position(|(k, _)| *k == wanted) {
+            // Keep the ones in use in front.
+            if at > 4 {
+                known[..=at].rotate_right(1);
+                return known[0].1;
+            }
+            return known[at].1;
+        }
+        if self.spaces.next >= LAST_ASN {
+            self.spaces = Spaces::new();
+            self.flush_translations();
+        }
+        let asn = self.spaces.next;
+        self.spaces.next += 1;
+        self.spaces.known.rotate_right(1);
+        self.spaces.known[0] = (wanted, asn);
+        asn
+    }
+
     /// What decoding depends on beside text and address, as a small number.
     pub(crate) fn decode_mode(&self) -> u64 {
         let amode = match self.addr_mask {
@@ -56,9 +171,8 @@ impl Cpu {
         amode | u64::from(self.is_problem_state()) << 2 | u64::from(self.afp()) << 3
     }
 
-    /// Control register 0 bit 45: AFP-register control.
     fn afp(&self) -> bool {
-        self.crs[0] & 0x4_0000 != 0
+        self.crs[0] & cr0::AFP_REGISTERS != 0
     }
 
     pub(crate) fn decode_context(&self, addr: u64) -> Context {
@@ -70,21 +184,222 @@ impl Cpu {
         }
     }
 
-    /// Translates a virtual address; the absolute address that comes back is inside storage.
-    pub(crate) fn translate(&mut self, ea: u64, space: Space, access: Access) -> Result<u64, Trap> {
-        let _ = (space, Psw::DAT);
-        if access == Access::Write && self.is_low_protected(ea) {
-            return Err(self.trap(Fault::Program(ProgramInterruption {
-                code: pgm::PROTECTION,
-                translation_id: ea & PAGE_MASK,
-                ..Default::default()
-            })));
+    // --- spaces --------------------------------------------------------------------------
+
+    /// The PSW key, 0 to 15.
+    pub(crate) fn psw_key(&self) -> u8 {
+        (self.psw_mask >> 52 & 15) as u8
+    }
+
+    pub(crate) fn is_dat_on(&self) -> bool {
+        self.psw_mask & Psw::DAT != 0
+    }
+
+    /// PSW bits 16 and 17: 0 primary, 1 access register, 2 secondary, 3 home.
+    pub(crate) fn address_space_control(&self) -> u8 {
+        (self.psw_mask >> 46 & 3) as u8
+    }
+
+    /// Where storage operands are. In the access-register mode: the space of the operand that
+    /// the instruction is at, see [`Cpu::use_operand`].
+    pub(crate) fn operand_space(&self) -> Space {
+        if !self.is_dat_on() {
+            return Space::Real;
         }
-        let abs = self.prefixed(ea);
+        match self.address_space_control() {
+            0 => Space::Primary,
+            1 => Space::Access(self.operand_ar),
+            2 => Space::Secondary,
+            _ => Space::Home,
+        }
+    }
+
+    fn instruction_space(&self) -> Space {
+        match (self.is_dat_on(), self.address_space_control()) {
+            (false, _) => Space::Real,
+            (true, 3) => Space::Home,
+            (true, _) => Space::Primary,
+        }
+    }
+
+    /// `Operand` and `Instruction` as the space they mean at the moment.
+    pub(crate) fn resolve(&self, space: Space) -> Space {
+        match space {
+            Space::Operand => self.operand_space(),
+            Space::Instruction => self.instruction_space(),
+            other => other,
+        }
+    }
+
+    /// The ASCE of a space. Access registers: ALET 0 and 1 only, others fail in
+    /// [`Cpu::translate`].
+    fn asce(&self, space: Space) -> u64 {
+        match self.resolve(space) {
+            Space::Primary => self.crs[1],
+            Space::Secondary => self.crs[7],
+            Space::Home => self.crs[13],
+            Space::Access(r) if r != 0 && self.acrs[usize::from(r & 15)] == 1 => self.crs[7],
+            Space::Access(_) => self.crs[1],
+            _ => asce::NO_DAT,
+        }
+    }
+
+    /// The access register that the operand with base register `base` uses in the
+    /// access-register mode. Instructions with two storage operands say which one they are at.
+    #[inline(always)]
+    pub(crate) fn use_operand(&mut self, base: u8) {
+        self.operand_ar = base & 15;
+    }
+
+    // --- translation ---------------------------------------------------------------------
+
+    /// Translates an address with the PSW key; the absolute address that comes back is inside
+    /// storage.
+    pub(crate) fn translate(&mut self, ea: u64, space: Space, access: Access) -> Result<u64, Trap> {
+        self.translate_with_key(ea, space, access, self.psw_key())
+    }
+
+    /// Translates an operand address as an access with `key` would, without interruption: the
+    /// code of the exception that the access would meet.
+    pub(crate) fn translate_quietly(
+        &mut self,
+        ea: u64,
+        access: Access,
+        key: u8,
+    ) -> Result<(), u16> {
+        match self.translate_with_key(ea, Space::Operand, access, key) {
+            Ok(_) => Ok(()),
+            Err(_) => match self.fault {
+                Fault::Program(p) => Err(p.code),
+                Fault::OwnBlock | Fault::NotFast => Ok(()),
+            },
+        }
+    }
+
+    /// Translates an address for an access with `key`.
+    pub(crate) fn translate_with_key(
+        &mut self,
+        ea: u64,
+        space: Space,
+        access: Access,
+        key: u8,
+    ) -> Result<u64, Trap> {
+        let space = self.resolve(space);
+        if let Space::Access(r) = space {
+            self.check_alet(ea, r)?;
+        }
+        let asce = self.asce(space);
+        let private = asce != asce::NO_DAT && asce & asce::PRIVATE != 0;
+        if access == Access::Write && !private && self.is_low_protected(ea) {
+            return Err(self.protection(ea, space, 0));
+        }
+        let walk = match self.walk(ea, asce) {
+            Ok(walk) => walk,
+            Err(e) => return Err(self.translation_exception(e.code, ea, space, access)),
+        };
+        let abs = self.prefixed(walk.real);
         if !self.ram.contains(abs, 1) {
             return Err(self.program(pgm::ADDRESSING));
         }
+        if access == Access::Write && walk.protected {
+            // Bit 61: the address is valid and the page is what is protected.
+            return Err(self.protection(ea, space, 0x4));
+        }
+        let storage_key = self.ram.keys().get(abs);
+        if key != 0 && !keys::permits(storage_key, key, access == Access::Write) {
+            let overridden = access != Access::Write
+                && ea < 2048
+                && !private
+                && self.crs[0] & cr0::FETCH_PROTECTION_OVERRIDE != 0;
+            if !overridden {
+                return Err(self.protection(ea, space, 0x4));
+            }
+        }
+        let bits = if access == Access::Write {
+            keys::REFERENCE | keys::CHANGE
+        } else {
+            keys::REFERENCE
+        };
+        if storage_key & bits != bits {
+            self.ram.keys().set_bits(abs, bits);
+        }
         Ok(abs)
+    }
+
+    /// Walks the translation tables that `asce` designates.
+    pub(crate) fn walk(&self, va: u64, asce: u64) -> Result<Walk, WalkError> {
+        if asce == asce::NO_DAT || asce & asce::REAL != 0 {
+            return Ok(Walk {
+                real: va,
+                protected: false,
+            });
+        }
+        let fail = |code| WalkError { code, entry: None };
+        // Tables are numbered as in their type fields: 3 region-first ... 0 segment.
+        const EXCEPTION: [u16; 4] = [
+            pgm::SEGMENT_TRANSLATION,
+            pgm::REGION_THIRD,
+            pgm::REGION_SECOND,
+            pgm::REGION_FIRST,
+        ];
+        let shift = |level: u64| 20 + 11 * level;
+        let mut level = (asce & asce::TYPE) >> 2;
+        if level < 3 && va >> (shift(level) + 11) != 0 {
+            return Err(fail(pgm::ASCE_TYPE));
+        }
+        let mut origin = asce & asce::ORIGIN;
+        let (mut first, mut last) = (0, asce & asce::LENGTH);
+        loop {
+            let index = va >> shift(level) & 0x7ff;
+            if index >> 9 < first || index >> 9 > last {
+                return Err(fail(EXCEPTION[level as usize]));
+            }
+            let at = origin.wrapping_add(index * 8);
+            let e = self.table_entry(at).ok_or(fail(pgm::ADDRESSING))?;
+            if e & entry::INVALID != 0 {
+                return Err(WalkError {
+                    code: EXCEPTION[level as usize],
+                    entry: (level == 0).then_some(at),
+                });
+            }
+            if (e & entry::TYPE) >> 2 != level {
+                return Err(fail(pgm::TRANSLATION_SPECIFICATION));
+            }
+            if level > 0 {
+                origin = e & entry::REGION_ORIGIN;
+                (first, last) = ((e & entry::TABLE_OFFSET) >> 6, e & entry::LENGTH);
+                level -= 1;
+                continue;
+            }
+            if e & entry::COMMON_SEGMENT != 0 && asce & asce::PRIVATE != 0 {
+                return Err(fail(pgm::TRANSLATION_SPECIFICATION));
+            }
+            let at = (e & entry::PAGE_TABLE_ORIGIN) + (va >> 12 & 0xff) * 8;
+            let page = self.table_entry(at).ok_or(fail(pgm::ADDRESSING))?;
+            if page & entry::PAGE_INVALID != 0 {
+                return Err(WalkError {
+                    code: pgm::PAGE_TRANSLATION,
+                    entry: Some(at),
+                });
+            }
+            if page & entry::PAGE_MUST_BE_ZERO != 0 {
+                return Err(fail(pgm::TRANSLATION_SPECIFICATION));
+            }
+            return Ok(Walk {
+                real: page & PAGE_MASK | va & !PAGE_MASK,
+                protected: (page | e) & entry::PROTECT != 0,
+            });
+        }
+    }
+
+    /// A doubleword of a translation table.
+    fn table_entry(&self, abs: u64) -> Option<u64> {
+        self.ram.contains(abs, 8).then(|| self.ram.read_u64(abs))
+    }
+
+    /// The walk for the space's ASCE, for instructions that only ask.
+    pub(crate) fn probe(&self, va: u64, space: Space) -> Result<Walk, WalkError> {
+        self.walk(va, self.asce(space))
     }
 
     /// Real to absolute: the first 8 KiB and the prefix area change places.
@@ -97,9 +412,73 @@ impl Cpu {
         }
     }
 
+    // --- exceptions ----------------------------------------------------------------------
+
+    /// Bits 62 and 63 of the translation-exception identification.
+    fn space_id(space: Space) -> u64 {
+        match space {
+            Space::Access(_) => 1,
+            Space::Secondary => 2,
+            Space::Home => 3,
+            _ => 0,
+        }
+    }
+
+    fn access_id(space: Space) -> u8 {
+        match space {
+            Space::Access(r) => r,
+            _ => 0,
+        }
+    }
+
+    /// An exception of the translation process. Those that the program can mend nullify.
+    #[cold]
+    fn translation_exception(&mut self, code: u16, ea: u64, space: Space, access: Access) -> Trap {
+        let nullifying = !matches!(code, pgm::ADDRESSING | pgm::TRANSLATION_SPECIFICATION);
+        // Access-exception fetch/store indication: bits 52 and 53.
+        let indication = if access == Access::Write {
+            0x400
+        } else {
+            0x800
+        };
+        self.trap(Fault::Program(ProgramInterruption {
+            code,
+            nullifying,
+            translation_id: ea & PAGE_MASK | indication | Self::space_id(space),
+            access_id: Self::access_id(space),
+            ..Default::default()
+        }))
+    }
+
+    #[cold]
+    fn protection(&mut self, ea: u64, space: Space, bits: u64) -> Trap {
+        self.trap(Fault::Program(ProgramInterruption {
+            code: pgm::PROTECTION,
+            translation_id: ea & PAGE_MASK | 0x400 | bits | Self::space_id(space),
+            access_id: Self::access_id(space),
+            ..Default::default()
+        }))
+    }
+
+    /// Access-list entry tokens: 0 is the primary and 1 the secondary space. There are no access
+    /// lists, so any other one is not in them.
+    fn check_alet(&mut self, ea: u64, r: u8) -> Result<(), Trap> {
+        let alet = if r == 0 {
+            0
+        } else {
+            self.acrs[usize::from(r & 15)]
+        };
+        let code = match alet {
+            0 | 1 => return Ok(()),
+            _ if alet & 0xfe00_0000 != 0 => pgm::ALET_SPECIFICATION,
+            _ => pgm::ALEN_TRANSLATION,
+        };
+        Err(self.translation_exception(code, ea, Space::Access(r), Access::Read))
+    }
+
     /// Whether low-address protection may forbid stores in the page of `ea`.
     pub(crate) fn is_low_protected_page(&self, ea: u64) -> bool {
-        ea < 0x2000 && self.crs[0] & CR0_LOW_ADDRESS_PROTECTION != 0
+        ea < 0x2000 && self.crs[0] & cr0::LOW_ADDRESS_PROTECTION != 0
     }
 
     fn is_low_protected(&self, ea: u64) -> bool {

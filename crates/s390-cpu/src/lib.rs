@@ -28,6 +28,7 @@ mod decode;
 mod engine;
 mod exec;
 mod interrupt;
+mod keys;
 mod model;
 mod shared;
 pub mod table;

@@ -771,6 +771,37 @@ instructions! {
 
     // --- control ---
 
+    // --- translation, address spaces, storage keys ---
+    LRA "lra" 0xb100 RX 0 PRIV => translation::lra;
+    PTLB "ptlb" 0xb20d S 0 PRIV_END => translation::ptlb;
+    SAC "sac" 0xb219 S 0 END => translation::sac;
+    IPTE "ipte" 0xb221 RRF 0 PRIV_END => translation::ipte;
+    IVSK "ivsk" 0xb223 RRE 0 PRIV => translation::ivsk;
+    IAC "iac" 0xb224 RRE 0 NO => translation::iac;
+    ISKE "iske" 0xb229 RRE 0 PRIV => translation::iske;
+    RRBE "rrbe" 0xb22a RRE 0 PRIV_END => translation::rrbe;
+    SSKE "sske" 0xb22b RRF 0 PRIV_END => translation::sske;
+    TB "tb" 0xb22c RRE 0 PRIV_END => translation::tb;
+    STURA "stura" 0xb246 RRE 0 PRIV => translation::stura;
+    PALB "palb" 0xb248 RRE 0 PRIV => translation::palb;
+    LURA "lura" 0xb24b RRE 0 PRIV => translation::lura;
+    CSP "csp" 0xb250 RRE 0 PRIV_END => translation::csp;
+    SACF "sacf" 0xb279 S 0 END => translation::sac;
+    LURAG "lurag" 0xb905 RRE 0 PRIV => translation::lurag;
+    STURG "sturg" 0xb925 RRE 0 PRIV => translation::sturg;
+    CSPG "cspg" 0xb98a RRE 3 PRIV_END => translation::cspg;
+    IDTE "idte" 0xb98e RRF 3 PRIV_END => translation::idte;
+    MVCOS "mvcos" 0xc800 SSF 27 NO => translation::mvcos;
+    MVCK "mvck" 0xd900 SSd 0 NO => translation::mvck;
+    MVCP "mvcp" 0xda00 SSd 0 NO => translation::mvcp;
+    MVCS "mvcs" 0xdb00 SSd 0 NO => translation::mvcs;
+    LRAG "lrag" 0xe303 RXY 0 PRIV => translation::lrag;
+    LRAY "lray" 0xe313 RXY 18 PRIV => translation::lra;
+    TPROT "tprot" 0xe501 SSE 0 PRIV => translation::tprot;
+    STRAG "strag" 0xe502 SSE 0 PRIV => translation::strag;
+    MVCSK "mvcsk" 0xe50e SSE 0 NO => translation::mvcsk;
+    MVCDK "mvcdk" 0xe50f SSE 0 NO => translation::mvcdk;
+
     // --- binary floating point ---
 }
 

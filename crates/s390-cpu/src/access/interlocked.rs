@@ -30,9 +30,8 @@ impl Cpu {
         if let Some(p) = self.fast(ea, len, true) {
             return Ok(f(p));
         }
-        let abs = self.translate(ea, Space::Operand, Access::Write)?;
+        let abs = self.locate(Space::Operand, self.psw_key(), ea, Access::Write)?;
         self.check_own_block(abs, len)?;
-        self.enter(ea, abs, true);
         let result = f(self.ram.host(abs, len as u64));
         self.ram.code().mark_dirty(abs as usize, len);
         Ok(result)

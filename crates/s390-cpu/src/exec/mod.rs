@@ -26,3 +26,4 @@ pub(crate) mod state;
 pub(crate) mod storage;
 pub(crate) mod store;
 pub(crate) mod translate;
+pub(crate) mod translation;
