@@ -1,19 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What the command says to a user who is wrong: one clear sentence, and the right exit status.
 
+mod common;
+
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bare-guest/bare-guest.elf");
+use common::{vmm, GUEST};
 
 /// Exit status and standard error.
 fn run(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new(env!("CARGO_BIN_EXE_s390-vmm"))
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
+    let output = vmm().args(arguments).stdin(Stdio::null()).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     (output.status.code(), stderr)
 }

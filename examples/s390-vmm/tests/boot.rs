@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The guest on bare metal under the built command: how it ends, and what it leaves behind.
 
+mod common;
+
 use std::fs;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Output, Stdio};
 
-const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bare-guest/bare-guest.elf");
+use common::{vmm, GUEST};
 
 fn boot(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_s390-vmm"))
+    vmm()
         .args([
             "boot",
             "--backend",
@@ -38,7 +40,7 @@ fn disk(size: u64) -> (tempfile::TempDir, PathBuf) {
 
 #[test]
 fn demo() {
-    let output = Command::new(env!("CARGO_BIN_EXE_s390-vmm"))
+    let output = vmm()
         .args(["demo", "--backend", "emulated"])
         .stdin(Stdio::null())
         .output()

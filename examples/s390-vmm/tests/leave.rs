@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The ways out of a guest that does not end by itself.
 
+mod common;
+
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
+use common::{vmm, GUEST};
 use nix::pty::openpty;
 use nix::sys::signal::{kill, Signal};
 use nix::sys::termios::{tcgetattr, LocalFlags};
 use nix::unistd::Pid;
 
-const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bare-guest/bare-guest.elf");
-
 /// A guest that loops for ever.
 fn looping_guest(stdin: Stdio) -> Child {
-    Command::new(env!("CARGO_BIN_EXE_s390-vmm"))
+    vmm()
         .args([
             "boot",
             "--backend",

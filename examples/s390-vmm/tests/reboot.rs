@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! A guest of a few instructions that loads itself again.
 
-use std::process::{Command, Stdio};
+mod common;
+
+use std::process::Stdio;
+
+use common::vmm;
 
 /// Counts its boots in storage outside of the image, checks that the image is fresh, spoils it,
 /// and asks for a re-IPL without clearing (DIAGNOSE 0x308 subcode 4) until the third boot.
@@ -44,7 +48,7 @@ fn a_guest_boots_again_in_place() {
     let directory = tempfile::tempdir().unwrap();
     let kernel = directory.path().join("image");
     std::fs::write(&kernel, image()).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_s390-vmm"))
+    let output = vmm()
         .args([
             "boot",
             "--backend",

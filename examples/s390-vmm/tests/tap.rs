@@ -4,9 +4,11 @@
 //! Needs namespaces, `/dev/net/tun`, `ip` and `ping`; where they are missing the test says so and
 //! passes.
 
+mod common;
+
 use std::process::{Command, Output, Stdio};
 
-const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bare-guest/bare-guest.elf");
+use common::{words, GUEST};
 
 /// A tap device with the host's address on it.
 const SETUP: &str = "ip tuntap add tap0 mode tap && \
@@ -15,7 +17,7 @@ const SETUP: &str = "ip tuntap add tap0 mode tap && \
 
 /// Boots the guest, which ends when it has answered enough pings, and pings it until it ends.
 const PING: &str = r#"
-    "$VMM" boot --backend emulated --memory 64M --kernel "$GUEST" --net tap=tap0 \
+    $VMM boot --backend emulated --memory 64M --kernel "$GUEST" --net tap=tap0 \
         --cmdline "ip=10.0.2.15 peer=10.0.2.2 pings=3 serve=120 serve-pings=5" </dev/null &
     vmm=$!
     while kill -0 $vmm 2>/dev/null; do
@@ -31,7 +33,7 @@ const PING: &str = r#"
 fn in_namespace(script: &str) -> std::io::Result<Output> {
     Command::new("unshare")
         .args(["--map-root-user", "--net", "sh", "-c", script])
-        .env("VMM", env!("CARGO_BIN_EXE_s390-vmm"))
+        .env("VMM", words().join(" "))
         .env("GUEST", GUEST)
         .stdin(Stdio::null())
         .output()
