@@ -41,6 +41,9 @@ pub(crate) struct Ram {
 // shared between threads by design; there is never a Rust reference to it.
 unsafe impl Send for Ram {}
 
+// SAFETY: as for `Send`.
+unsafe impl Sync for Ram {}
+
 /// A value at any alignment, so that one volatile access reads it in one piece where the host can.
 #[derive(Copy, Clone)]
 #[repr(C, packed)]

@@ -5,6 +5,7 @@
 //! instructions without any flush. [`CodePages`] is the dirty bitmap of guest memory, so every
 //! write through vm-memory passes here, as do the stores of the CPUs to pages with code.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{fence, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
@@ -25,17 +26,21 @@ pub struct CodePages {
     listeners: RwLock<Vec<Arc<CpuShared>>>,
 }
 
-/// Pages that were written after a CPU decoded instructions in them.
+/// Pages that were written after a CPU decoded instructions in them. A set, so that it does not
+/// grow without bound while this CPU is stopped and others go on.
 #[derive(Debug, Default)]
-pub(crate) struct StalePages(Mutex<Vec<u64>>);
+pub(crate) struct StalePages(Mutex<BTreeSet<u64>>);
 
 impl StalePages {
-    pub(crate) fn take(&self) -> Vec<u64> {
+    pub(crate) fn take(&self) -> BTreeSet<u64> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(|e| e.into_inner()))
     }
 
     fn push(&self, page: u64) {
-        self.0.lock().unwrap_or_else(|e| e.into_inner()).push(page);
+        self.0
+            .lock()
+            .unwrap_or_else(|e| e.into_inner())
+            .insert(page);
     }
 }
 
@@ -51,6 +56,13 @@ impl CodePages {
             .write()
             .unwrap_or_else(|e| e.into_inner())
             .push(cpu);
+    }
+
+    pub(crate) fn unlisten(&self, cpu: &Arc<CpuShared>) {
+        self.listeners
+            .write()
+            .unwrap_or_else(|e| e.into_inner())
+            .retain(|other| !Arc::ptr_eq(other, cpu));
     }
 
     /// Watches `[addr, addr + len)`, which lies in one page. Must come before the bytes are
@@ -170,7 +182,7 @@ mod tests {
         pages.mark_dirty(0x1000, 0x40);
         assert!(cpu.stale_pages.take().is_empty());
         pages.mark_dirty(0x0fff, 0x42);
-        assert_eq!(cpu.stale_pages.take(), [1]);
+        assert!(cpu.stale_pages.take().into_iter().eq([1]));
         assert!(!pages.has_code(0x1040));
     }
 

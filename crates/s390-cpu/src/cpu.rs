@@ -4,14 +4,15 @@
 use std::sync::Arc;
 
 use s390_extint::Psw;
-use s390_hypervisor::Intercept;
+use s390_hypervisor::{Intercept, ResetKind};
 
 use crate::access::{Ram, Tlb};
 use crate::cc::LazyCc;
 use crate::dat::Spaces;
 use crate::decode::Insn;
 use crate::model::CpuModel;
-use crate::shared::CpuShared;
+use crate::shared::{CpuShared, Floating, Orders};
+use crate::timing::{Clock, Timers};
 
 /// How an instruction that completed hands over to the next one.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -71,7 +72,7 @@ pub(crate) struct ProgramInterruption {
     pub(crate) access_id: u8,
     /// Operand access identification, lowcore 0xa2.
     pub(crate) operand_id: u8,
-    /// Monitor class, lowcore 0x95, of a monitor event.
+    /// Monitor class, lowcore 0x94, of a monitor event.
     pub(crate) monitor_class: u8,
     /// Monitor code, lowcore 0xb0, of a monitor event.
     pub(crate) monitor_code: u64,
@@ -94,6 +95,8 @@ pub(crate) mod pgm {
     pub(crate) const PAGE_TRANSLATION: u16 = 0x11;
     pub(crate) const TRANSLATION_SPECIFICATION: u16 = 0x12;
     pub(crate) const SPECIAL_OPERATION: u16 = 0x13;
+    pub(crate) const TRACE_TABLE: u16 = 0x16;
+    pub(crate) const VECTOR_PROCESSING: u16 = 0x1b;
     pub(crate) const ALET_SPECIFICATION: u16 = 0x28;
     pub(crate) const ALEN_TRANSLATION: u16 = 0x29;
     pub(crate) const ASCE_TYPE: u16 = 0x38;
@@ -159,7 +162,9 @@ pub(crate) struct Cpu {
 
     pub(crate) address: u16,
     pub(crate) model: CpuModel,
+    pub(crate) timers: Timers,
     pub(crate) shared: Arc<CpuShared>,
+    pub(crate) floating: Arc<Floating>,
 }
 
 impl std::fmt::Debug for Cpu {
@@ -176,9 +181,10 @@ impl Cpu {
         address: u16,
         model: CpuModel,
         ram: Ram,
-        shared: Arc<CpuShared>,
+        clock: Arc<Clock>,
+        floating: Arc<Floating>,
     ) -> Box<Self> {
-        Box::new(Cpu {
+        let mut cpu = Box::new(Cpu {
             gprs: [0; 32],
             cc: LazyCc::value(0),
             addr_mask: 0x00ff_ffff,
@@ -207,8 +213,40 @@ impl Cpu {
             instructions: 0,
             address,
             model,
-            shared,
-        })
+            timers: Timers::new(clock),
+            shared: Arc::default(),
+            floating,
+        });
+        cpu.reset(ResetKind::Clear);
+        cpu
+    }
+
+    /// The CPU resets (Principles of Operation, chapter 4, "Resets").
+    pub(crate) fn reset(&mut self, kind: ResetKind) {
+        self.shared.with_orders(Orders::clear);
+        if kind != ResetKind::Normal {
+            self.crs = [0; 16];
+            self.crs[0] = 0xe0;
+            self.crs[14] = 0xc200_0000;
+            self.fpc = 0;
+            self.prefix = 0;
+            self.todpr = 0;
+            self.timers.comparator = 0;
+            self.timers.set_cpu_timer(0);
+            self.set_psw(Psw::default());
+        }
+        if kind == ResetKind::Clear {
+            self.gprs = [0; 32];
+            self.fprs = [0; 16];
+            self.acrs = [0; 16];
+        }
+        self.flush_translations();
+    }
+
+    /// SET PREFIX; the area is inside storage.
+    pub(crate) fn set_prefix(&mut self, prefix: u32) {
+        self.prefix = prefix;
+        self.flush_translations();
     }
 
     // --- general registers ---------------------------------------------------------------

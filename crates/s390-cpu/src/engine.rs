@@ -7,6 +7,7 @@ use crate::access::PAGE_MASK;
 use crate::block::{decode_one, BlockCache, BlockId};
 use crate::cpu::{Cpu, Fault, Flow, Trap};
 use crate::decode::Insn;
+use crate::interrupt::NoLowcore;
 use crate::shared::Attention;
 use crate::table::{execute, run};
 
@@ -20,6 +21,19 @@ pub(crate) enum Stop {
     Intercept(Intercept),
     /// Somebody kicked the CPU.
     Kicked,
+    /// An interruption cannot be taken.
+    Failed(NoLowcore),
+}
+
+/// What to do after a look at everything that can come between two instructions.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Execute the instruction at the PSW's address.
+    Go,
+    /// Something happened; look again.
+    Again,
+    /// Leave the engine.
+    Stop(Stop),
 }
 
 /// Why a run of chained blocks ended.
@@ -52,66 +66,59 @@ impl Engine {
     /// Runs the guest until the host is needed.
     pub(crate) fn run(&mut self) -> Stop {
         loop {
-            if self.cpu.shared.attention.any() {
-                let bits = self.cpu.shared.attention.take();
-                if bits & Attention::STALE_CODE != 0 {
-                    for page in self.cpu.shared.stale_pages.take() {
-                        self.cache.drop_page(page);
-                    }
-                }
-                if bits & Attention::KICK != 0 {
-                    return Stop::Kicked;
-                }
-            }
-            if let Some(stop) = self.cpu.before_instruction() {
+            if let Look::Stop(stop) = self.step() {
                 return stop;
             }
-            if self.cpu.translation_changed() {
-                self.cache.forget_translations();
-            }
-            let addr = self.cpu.psw_addr;
-            let event = match self.cache.find(&mut self.cpu, addr) {
-                Ok(Some(id)) => self.run_blocks(id),
-                Ok(None) => self.run_one(),
-                Err(_) => Event::FetchFault,
-            };
-            match event {
-                Event::Look => {}
-                Event::Intercept => return Stop::Intercept(self.cpu.intercept),
-                Event::Fault(ilc) => match self.cpu.fault {
-                    Fault::OwnBlock => match self.run_one() {
-                        Event::Intercept => return Stop::Intercept(self.cpu.intercept),
-                        Event::Fault(ilc) => {
-                            if let Some(stop) = self.cpu.take_program_interruption(Some(ilc)) {
-                                return stop;
-                            }
-                        }
-                        _ => {}
-                    },
-                    Fault::Program(_) | Fault::NotFast => {
-                        if let Some(stop) = self.cpu.take_program_interruption(Some(ilc)) {
-                            return stop;
-                        }
-                    }
-                },
-                Event::FetchFault => {
-                    if let Some(stop) = self.cpu.take_program_interruption(None) {
-                        return stop;
-                    }
+        }
+    }
+
+    /// Looks at everything there is to see, then runs blocks until there may be more.
+    fn step(&mut self) -> Look {
+        if self.cpu.shared.attention.any() {
+            let bits = self.cpu.shared.attention.take();
+            if bits & Attention::STALE_CODE != 0 {
+                for page in self.cpu.shared.stale_pages.take() {
+                    self.cache.drop_page(page);
                 }
             }
+            if bits & Attention::KICK != 0 {
+                return Look::Stop(Stop::Kicked);
+            }
+        }
+        match self.cpu.before_instruction() {
+            Look::Go => {}
+            other => return other,
+        }
+        if self.cpu.translation_changed() {
+            self.cache.forget_translations();
+        }
+        let addr = self.cpu.psw_addr;
+        let mut event = match self.cache.find(&mut self.cpu, addr) {
+            Ok(Some(id)) => self.run_blocks(id),
+            Ok(None) => self.run_one(),
+            Err(_) => Event::FetchFault,
+        };
+        if matches!(event, Event::Fault(_)) && self.cpu.fault == Fault::OwnBlock {
+            event = self.run_one();
+        }
+        match event {
+            Event::Look => Look::Again,
+            Event::Intercept => Look::Stop(Stop::Intercept(self.cpu.intercept)),
+            Event::Fault(ilc) => self.cpu.take_program_interruption(Some(ilc)),
+            Event::FetchFault => self.cpu.take_program_interruption(None),
         }
     }
 
     /// Runs blocks from `id` on, chain after chain, until something has to be looked at.
     fn run_blocks(&mut self, mut id: BlockId) -> Event {
         let cpu = &mut *self.cpu;
-        let mut budget = SLICE;
+        let slice = cpu.slice(SLICE);
+        let mut budget = slice;
         loop {
             let block = &self.cache.blocks[id as usize];
             if budget <= 0 || cpu.shared.attention.any() {
                 cpu.psw_addr = block.addr;
-                cpu.instructions += (SLICE - budget) as u64;
+                cpu.instructions += (slice - budget) as u64;
                 return Event::Look;
             }
             cpu.block_addr = block.addr;
@@ -126,7 +133,7 @@ impl Engine {
                 Ok(Flow::Taken) => (insn.imm as u64, &block.taken[left]),
                 Ok(Flow::Jump) => (cpu.jump, &self.cache.no_link),
                 other => {
-                    cpu.instructions += (SLICE - budget) as u64;
+                    cpu.instructions += (slice - budget) as u64;
                     return finish(cpu, other, insn);
                 }
             };
@@ -153,7 +160,7 @@ impl Engine {
                 }
                 other => {
                     cpu.psw_addr = target;
-                    cpu.instructions += (SLICE - budget) as u64;
+                    cpu.instructions += (slice - budget) as u64;
                     return match other {
                         Ok(_) => Event::Look,
                         Err(_) => Event::FetchFault,
@@ -184,12 +191,14 @@ impl Engine {
     }
 }
 
-/// Puts the PSW where an instruction left it that does not simply go on.
+/// Puts the PSW where an instruction left it that does not simply go on. One that did not
+/// complete does not count.
 #[cold]
 fn finish(cpu: &mut Cpu, result: Result<Flow, Trap>, insn: &Insn) -> Event {
     match result {
         Ok(Flow::NewPsw) => Event::Look,
         Ok(Flow::Stale | Flow::Again) => {
+            cpu.instructions -= 1;
             cpu.psw_addr = cpu.insn_addr(insn);
             Event::Look
         }
@@ -202,6 +211,7 @@ fn finish(cpu: &mut Cpu, result: Result<Flow, Trap>, insn: &Insn) -> Event {
             Event::Look
         }
         Err(_) => {
+            cpu.instructions -= 1;
             cpu.psw_addr = cpu.insn_addr(insn);
             Event::Fault(insn.ilc)
         }

@@ -34,7 +34,11 @@ mod shared;
 pub mod table;
 #[cfg(test)]
 mod testing;
+mod timing;
+mod vm;
 
 pub use access::Memory;
 pub use code_pages::CodePages;
 pub use model::CpuModel;
+pub use timing::Time;
+pub use vm::{Config, Error, SoftVcpu, SoftVm};

@@ -1,11 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! What other threads may touch of a CPU.
+//! What other threads may touch of a CPU, and of the interruptions that no CPU owns.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
+
+use s390_extint::{Error, ExternalInterrupt, PendingQueue, Pushed};
+use s390_hypervisor::RunState;
 
 use crate::code_pages::StalePages;
 
-/// Reasons for a CPU to look up from its blocks: one bit each.
+/// Reasons for a CPU to look up from its blocks: one bit each. They say "look"; what there is
+/// to see is kept elsewhere.
 #[derive(Debug, Default)]
 pub(crate) struct Attention(AtomicU32);
 
@@ -35,9 +42,181 @@ impl Attention {
     }
 }
 
+/// What was asked of one CPU and not done yet.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    pub(crate) run_state: RunState,
+    /// A program interruption for the instruction that was intercepted.
+    pub(crate) program: Option<u16>,
+    /// Addresses of the CPUs that sent an emergency signal.
+    pub(crate) emergency: BTreeSet<u16>,
+    /// Address of the CPU that sent an external call.
+    pub(crate) external_call: Option<u16>,
+    pub(crate) restart: bool,
+    /// Stop; whether to store the status then.
+    pub(crate) stop: Option<bool>,
+    pub(crate) set_prefix: Option<u32>,
+}
+
+impl Default for Orders {
+    /// Those of a CPU that was just made: stopped, and nothing pending.
+    fn default() -> Self {
+        Orders {
+            run_state: RunState::Stopped,
+            program: None,
+            emergency: BTreeSet::new(),
+            external_call: None,
+            restart: false,
+            stop: None,
+            set_prefix: None,
+        }
+    }
+}
+
+impl Orders {
+    /// Drops everything that is pending, as a CPU reset does.
+    pub(crate) fn clear(&mut self) {
+        *self = Orders {
+            run_state: self.run_state,
+            ..Default::default()
+        };
+    }
+
+    /// Whether the CPU must look at them before it goes on.
+    fn any(&self) -> bool {
+        self.run_state == RunState::Stopped
+            || self.program.is_some()
+            || !self.emergency.is_empty()
+            || self.external_call.is_some()
+            || self.restart
+            || self.stop.is_some()
+            || self.set_prefix.is_some()
+    }
+}
+
 /// The part of a CPU that other threads hold on to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct CpuShared {
     pub(crate) attention: Attention,
     pub(crate) stale_pages: StalePages,
+    orders: Mutex<Orders>,
+    /// [`Orders::any`] as of the last change.
+    any_orders: AtomicBool,
+    wake: Condvar,
+}
+
+impl Default for CpuShared {
+    fn default() -> Self {
+        CpuShared {
+            attention: Attention::default(),
+            stale_pages: StalePages::default(),
+            orders: Mutex::default(),
+            any_orders: AtomicBool::new(true),
+            wake: Condvar::new(),
+        }
+    }
+}
+
+impl CpuShared {
+    fn lock(&self) -> MutexGuard<'_, Orders> {
+        self.orders.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Looks at the orders or changes them. The CPU itself does it this way; others use
+    /// [`CpuShared::order`], which also gets its attention.
+    pub(crate) fn with_orders<T>(&self, f: impl FnOnce(&mut Orders) -> T) -> T {
+        let mut orders = self.lock();
+        let result = f(&mut orders);
+        self.any_orders.store(orders.any(), Ordering::Release);
+        result
+    }
+
+    /// Changes the orders and gets the CPU's attention, even out of a wait.
+    pub(crate) fn order<T>(&self, bits: u32, f: impl FnOnce(&mut Orders) -> T) -> T {
+        let result = self.with_orders(f);
+        self.call(bits);
+        result
+    }
+
+    /// Whether there are orders, without waiting for the lock.
+    #[inline]
+    pub(crate) fn has_orders(&self) -> bool {
+        self.any_orders.load(Ordering::Acquire)
+    }
+
+    /// Gets the CPU's attention, even out of a wait.
+    pub(crate) fn call(&self, bits: u32) {
+        self.attention.raise(bits);
+        // A CPU on its way into the wait looked at its attention under this lock.
+        drop(self.lock());
+        self.wake.notify_all();
+    }
+
+    /// Sleeps until somebody wants attention, or for this long.
+    pub(crate) fn park(&self, timeout: Option<Duration>) {
+        let orders = self.lock();
+        let idle = |_: &mut Orders| !self.attention.any();
+        match timeout {
+            None => drop(self.wake.wait_while(orders, idle)),
+            Some(timeout) => drop(self.wake.wait_timeout_while(orders, timeout, idle)),
+        }
+    }
+}
+
+/// Interruptions for whichever CPU is enabled first, and the CPUs to tell.
+#[derive(Debug, Default)]
+pub(crate) struct Floating {
+    queue: Mutex<PendingQueue>,
+    any: AtomicBool,
+    cpus: Mutex<Vec<(u16, Arc<CpuShared>)>>,
+}
+
+impl Floating {
+    fn with_queue<T>(&self, f: impl FnOnce(&mut PendingQueue) -> T) -> T {
+        let mut queue = self.queue.lock().unwrap_or_else(|e| e.into_inner());
+        let result = f(&mut queue);
+        self.any.store(!queue.is_empty(), Ordering::Release);
+        result
+    }
+
+    fn cpus(&self) -> MutexGuard<'_, Vec<(u16, Arc<CpuShared>)>> {
+        self.cpus.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Adds a CPU; `false` if the address is taken.
+    pub(crate) fn add_cpu(&self, address: u16, cpu: Arc<CpuShared>) -> bool {
+        let mut cpus = self.cpus();
+        let free = cpus.iter().all(|(taken, _)| *taken != address);
+        if free {
+            cpus.push((address, cpu));
+        }
+        free
+    }
+
+    pub(crate) fn remove_cpu(&self, address: u16) {
+        self.cpus().retain(|(taken, _)| *taken != address);
+    }
+
+    /// Makes an interruption pending and wakes whoever may take it.
+    pub(crate) fn push(&self, interrupt: ExternalInterrupt) -> Result<(), Error> {
+        if self.with_queue(|q| q.push(interrupt))? == Pushed::Queued {
+            for (_, cpu) in self.cpus().iter() {
+                cpu.call(Attention::INTERRUPTION);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn clear(&self) {
+        self.with_queue(PendingQueue::clear);
+    }
+
+    /// Takes the next one that a CPU with this PSW mask and control register 0 is enabled for.
+    #[inline]
+    pub(crate) fn pop(&self, psw_mask: u64, cr0: u64) -> Option<ExternalInterrupt> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        self.with_queue(|q| q.pop_enabled(psw_mask, cr0))
+    }
 }

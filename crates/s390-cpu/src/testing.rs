@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! For unit tests: a CPU that runs a few instructions.
 
+use std::sync::Arc;
+
 use s390_extint::Psw;
 use vm_memory::GuestAddress;
 
@@ -8,6 +10,7 @@ use crate::access::Ram;
 use crate::block::decode_one;
 use crate::cpu::{Cpu, Fault, Flow, ProgramInterruption};
 use crate::table::execute;
+use crate::timing::{Clock, Time};
 use crate::{CpuModel, Memory};
 
 /// Where [`run`] puts instructions.
@@ -19,7 +22,8 @@ pub(crate) const DATA: u64 = 0x2000;
 pub(crate) fn cpu() -> Box<Cpu> {
     let memory = Memory::from_ranges(&[(GuestAddress(0), 1 << 20)]).expect("1 MiB");
     let ram = Ram::new(&memory).expect("one region");
-    let mut cpu = Cpu::new(0, CpuModel::max(), ram, Default::default());
+    let clock = Arc::new(Clock::new(Time::Virtual));
+    let mut cpu = Cpu::new(0, CpuModel::max(), ram, clock, Arc::default());
     cpu.crs[0] |= 0x40000;
     cpu.set_psw(Psw::ipl(CODE));
     cpu
