@@ -77,6 +77,8 @@ pub(crate) fn prefixed(real: u64, prefix: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_utils::Rig;
+    use crate::Outcome;
 
     #[test]
     fn prefixing_swaps_two_areas() {
@@ -85,5 +87,60 @@ mod tests {
         assert_eq!(prefixed(0x9fff, 0x8000), 0x1fff);
         assert_eq!(prefixed(0xa000, 0x8000), 0xa000);
         assert_eq!(prefixed(0x1234, 0), 0x1234);
+    }
+
+    /// STSI 3.2.2 with the operand in register 3.
+    fn stsi(rig: &mut Rig, operand: u64) {
+        rig.vcpu.state.gprs[0] = 0x3000_0002;
+        rig.vcpu.state.gprs[1] = 2;
+        rig.vcpu.state.gprs[3] = operand;
+        assert_eq!(rig.run(0xb27d, 0x3000_0000), Outcome::Resume);
+    }
+
+    #[test]
+    fn a_page_that_is_missing_undoes_the_instruction() {
+        let mut rig = Rig::new(1);
+        rig.vcpu.state.prefix = 0x8000;
+        rig.vcpu.state.crs[1] = 0x10000;
+        rig.vcpu.state.psw.mask |= Psw::DAT;
+        // The segment table's first entry is not valid.
+        rig.put(0x10000, 0x20);
+        let before = rig.vcpu.state.clone();
+        stsi(&mut rig, 0x5000);
+        assert_eq!(rig.vcpu.programs, [0x10]);
+        assert_eq!(rig.vcpu.state.psw.addr, before.psw.addr - 4);
+        assert_eq!(rig.vcpu.state.psw.mask, before.psw.mask);
+        assert_eq!(rig.get(0x80a8), 0x5000);
+    }
+
+    #[test]
+    fn a_translated_operand_is_stored_where_the_tables_say() {
+        let mut rig = Rig::new(1);
+        rig.vcpu.state.crs[1] = 0x10000;
+        rig.vcpu.state.psw.mask |= Psw::DAT;
+        rig.put(0x10000, 0x14000);
+        rig.put(0x14000 + 5 * 8, 0x30000);
+        stsi(&mut rig, 0x5000);
+        assert!(rig.vcpu.programs.is_empty());
+        assert_eq!(rig.get(0x30000 + 56) >> 40, 0xd2_e5d4);
+        assert_eq!(rig.get(0x5000 + 56), 0);
+    }
+
+    #[test]
+    fn low_addresses_can_be_protected() {
+        for (operand, protected) in [(0, true), (0x1000, true), (0x2000, false)] {
+            let mut rig = Rig::new(1);
+            rig.vcpu.state.crs[0] = LOW_ADDRESS_PROTECTION;
+            stsi(&mut rig, operand);
+            let expected: &[u16] = if protected { &[4] } else { &[] };
+            assert_eq!(rig.vcpu.programs, expected);
+        }
+    }
+
+    #[test]
+    fn the_device_page_is_no_operand() {
+        let mut rig = Rig::new(1);
+        stsi(&mut rig, Rig::RAM);
+        assert_eq!(rig.vcpu.programs, [5]);
     }
 }
