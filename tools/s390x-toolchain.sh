@@ -13,6 +13,7 @@
 #                     tar file or Debian's rust-src package (default: from Debian)
 #   S390X_SKIP_APT=1  install no packages (no root needed)
 set -euo pipefail
+. "$(dirname "$0")/debian.sh"
 
 cache=${S390X_TC:-${XDG_CACHE_HOME:-$HOME/.cache}/s390x-tc}
 linux=s390x-unknown-linux-gnu
@@ -66,33 +67,6 @@ available() {
     die "no package $1 in the sources of apt"
 }
 
-# download SUITES PACKAGE [VERSION-PREFIX]: fetches a package of another suite
-# from the mirror that apt is configured with, checked against the archive's
-# signature, and prints the file's name. The system's apt state stays untouched.
-download() {
-    local suites=$1 package=$2 prefix=${3:-} suite version apt mirror keyring
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
-        sed 's#/$##' | grep -m1 '/debian$') || die "apt has no Debian mirror configured"
-    keyring=/usr/share/keyrings/debian-archive-keyring.gpg
-    for suite in $suites; do
-        mkdir -p "$cache/apt/$suite/partial" "$cache/apt/cache/archives/partial"
-        echo "deb [signed-by=$keyring] $mirror $suite main" >"$cache/apt/$suite.list"
-        apt=(-o "Dir::State::Lists=$cache/apt/$suite" -o "Dir::Cache=$cache/apt/cache"
-            -o "Dir::Etc::SourceList=$cache/apt/$suite.list" -o Dir::Etc::SourceParts=-
-            -o Acquire::Languages=none -o "APT::Sandbox::User=$(id -un)")
-        apt-get "${apt[@]}" -qq update >&2 || continue
-        version=$(apt-cache "${apt[@]}" madison "$package" |
-            awk -F'|' -v p="$prefix" '{ gsub(/ /, "", $2) } index($2, p) == 1 { print $2; exit }')
-        [ -n "$version" ] || continue
-        say "downloading $package $version from $suite" >&2
-        (cd "$cache/apt" && rm -f "$package"_*.deb &&
-            apt-get "${apt[@]}" -qq download "$package=$version" >&2) || continue
-        echo "$cache/apt/$package"_*.deb
-        return
-    done
-    return 1
-}
-
 # --- Rust's standard library -------------------------------------------------
 
 rustc_version=$(rustc --version | cut -d' ' -f2)
@@ -113,7 +87,7 @@ fetch_library() {
     [ ! -f "$library/Cargo.lock" ] || return 0
     local from=${S390X_RUST_SRC:-} new=$library.new
     if [ -z "$from" ]; then
-        from=$(download "trixie-backports sid forky trixie" rust-src "$rustc_version+") ||
+        from=$(suite_download "trixie-backports sid forky trixie" rust-src "$rustc_version+") ||
             die "Debian has no rust-src $rustc_version (any more): use a rustc with" \
                 "\`rustup target add $linux $bare\`, or set S390X_RUST_SRC"
     fi
@@ -169,8 +143,8 @@ build_std() {
 fetch_oracle() {
     local qemu=$cache/bin/qemu-s390x-10 deb
     if [ ! -x "$qemu" ]; then
-        deb=$(download "bookworm-backports trixie sid" qemu-user 1:10.) ||
-            deb=$(download "sid" qemu-user) || die "no qemu-user 10 in Debian's suites"
+        deb=$(suite_download "bookworm-backports trixie sid" qemu-user 1:10.) ||
+            deb=$(suite_download "sid" qemu-user) || die "no qemu-user 10 in Debian's suites"
         mkdir -p "$cache/bin"
         dpkg-deb --fsys-tarfile "$deb" | tar xO ./usr/bin/qemu-s390x >"$qemu.new"
         rm -f "$deb"

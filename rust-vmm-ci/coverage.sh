@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+#
+# Measures the line coverage of the tests on this machine and compares it with
+# `coverage_score` of coverage_config_<machine>.json: it may differ by half a
+# percentage point, as upstream has it. With --update the score is rewritten, with
+# --html a report is made in target/llvm-cov.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tools/debian.sh
+
+cache=${S390X_TC:-${XDG_CACHE_HOME:-$HOME/.cache}/s390x-tc}
+config=coverage_config_$(uname -m).json
+say() { echo "coverage: $*"; }
+
+# LLVM's tools must be those of rustc's LLVM: rustup has them; where it cannot
+# fetch them, Debian may have that version of LLVM in another suite.
+llvm_tools() {
+    local bin version prefix=$cache/llvm tool
+    bin=$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin
+    if [ -n "${LLVM_COV:-}" ] || [ -x "$bin/llvm-cov" ]; then
+        return
+    fi
+    if timeout 60 rustup component add llvm-tools >/dev/null 2>&1; then
+        return
+    fi
+    version=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+    if [ ! -x "$prefix-$version/bin/llvm-cov" ]; then
+        suite_unpack trixie "llvm-$version" "$prefix-$version.new"
+        mkdir -p "$prefix-$version.new/bin"
+        for tool in llvm-cov llvm-profdata; do
+            cat >"$prefix-$version.new/bin/$tool" <<WRAPPER
+#!/bin/sh
+root=\$(dirname "\$(dirname "\$0")")/usr/lib
+libraries=\$(dirname "\$(ls "\$root"/*/libc.so.6)")
+exec "\$libraries"/ld-linux-*.so.* --library-path "\$libraries:\$root/llvm-$version/lib" \\
+    "\$root/llvm-$version/bin/$tool" "\$@"
+WRAPPER
+            chmod +x "$prefix-$version.new/bin/$tool"
+        done
+        mv "$prefix-$version.new" "$prefix-$version"
+    fi
+    export LLVM_COV=$prefix-$version/bin/llvm-cov LLVM_PROFDATA=$prefix-$version/bin/llvm-profdata
+}
+
+field() { python3 -c 'import json, sys; print(json.load(open(sys.argv[1])).get(sys.argv[2], ""))' "$config" "$1"; }
+
+llvm_tools
+cargo llvm-cov --version >/dev/null 2>&1 || cargo install -q --locked cargo-llvm-cov
+
+# Without `crate_features`, all.
+features=$(field crate_features)
+if [ -n "$features" ]; then features="--features=$features"; else features=--all-features; fi
+report=$(mktemp)
+trap 'rm -f "$report"' EXIT
+cargo llvm-cov --locked --workspace "$features" \
+    --ignore-filename-regex "$(field exclude_path)" --json --summary-only --output-path "$report"
+[ "${1:-}" != --html ] || cargo llvm-cov report --html --ignore-filename-regex "$(field exclude_path)"
+
+python3 - "$config" "$report" "${1:-}" <<'COMPARE'
+import json
+import sys
+
+config_path, report_path, option = sys.argv[1:]
+config = json.load(open(config_path))
+data = json.load(open(report_path))["data"][0]
+crates = {}
+for file in data["files"]:
+    lines = file["summary"]["lines"]
+    name = file["filename"].split("/src/")[0].rsplit("/", 1)[-1]
+    count, covered = crates.get(name, (0, 0))
+    crates[name] = (count + lines["count"], covered + lines["covered"])
+for name, (count, covered) in sorted(crates.items()):
+    print(f"{name:24} {100 * covered / max(count, 1):6.2f} % of {count} lines")
+measured = round(data["totals"]["lines"]["percent"], 2)
+print(f"coverage: {measured} %, {config_path} says {config['coverage_score']} %")
+if option == "--update":
+    config["coverage_score"] = measured
+    with open(config_path, "w") as file:
+        json.dump(config, file, indent=2)
+        file.write("\n")
+elif abs(measured - config["coverage_score"]) > 0.5:
+    sys.exit("coverage: differs by more than 0.5: add tests, or run coverage.sh --update")
+COMPARE
