@@ -10,6 +10,7 @@ pub(crate) mod bits;
 pub(crate) mod branch;
 pub(crate) mod compare;
 pub(crate) mod conditional;
+pub(crate) mod control;
 pub(crate) mod decimal;
 pub(crate) mod execute;
 pub(crate) mod interlocked;
