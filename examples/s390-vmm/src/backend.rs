@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use s390_cpu::{CpuModel, Memory, SoftVm};
+use s390_cpu::{Config, Memory, SoftVm};
 use s390_hypervisor::Vm;
 
 use crate::config::Backend;
@@ -18,10 +18,7 @@ pub(crate) fn create_vm(backend: Backend, memory: &Arc<Memory>) -> Result<Arc<dy
 }
 
 fn emulated(memory: &Arc<Memory>) -> Result<Arc<dyn Vm>> {
-    Ok(Arc::new(SoftVm::new(
-        Memory::clone(memory),
-        CpuModel::max(),
-    )?))
+    Ok(Arc::new(SoftVm::new(memory, Config::default())?))
 }
 
 /// Why there is no KVM here, and what to do.

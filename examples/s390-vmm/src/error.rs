@@ -48,6 +48,9 @@ pub enum Error {
     /// KVM was asked for and cannot be used.
     #[error("KVM cannot be used: {0}")]
     Kvm(&'static str),
+    /// The software CPU cannot be made.
+    #[error("cannot make the software CPU")]
+    Cpu(#[from] s390_cpu::Error),
     /// The backend failed.
     #[error(transparent)]
     Hypervisor(#[from] s390_hypervisor::Error),
