@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use s390_hypervisor::{Psw, RunState, Vcpu};
+use s390_hypervisor::{RunState, Vcpu};
 
 use crate::machine::lock;
 use crate::{Machine, Outcome, Result};
@@ -15,7 +15,7 @@ impl<M> Machine<M> {
     /// Only an order of another CPU can end a disabled wait. So the CPU is stopped; the wait
     /// tells how the machine ended once the others have stopped, too.
     pub(crate) fn disabled_wait(&self, vcpu: &mut dyn Vcpu) -> Result<Outcome> {
-        *lock(&self.halted) = Some(vcpu.psw());
+        *lock(&self.halted) = Some((vcpu.address(), vcpu.psw()));
         vcpu.handle().set_run_state(RunState::Stopped)?;
         Ok(self.stopped())
     }
@@ -29,20 +29,21 @@ impl<M> Machine<M> {
             return Outcome::Stopped;
         }
         match *lock(&self.halted) {
-            Some(psw) if psw.addr != SHUTDOWN => Outcome::DisabledWait(psw),
+            Some((_, psw)) if psw.addr != SHUTDOWN => Outcome::DisabledWait(psw),
             _ => Outcome::PowerOff,
         }
     }
 
-    /// A CPU runs (again): an earlier disabled wait says nothing about the machine any more.
-    pub(crate) fn forget_disabled_wait(&self) -> Option<Psw> {
-        lock(&self.halted).take()
+    /// The CPU with this address goes on: its disabled wait says nothing about the machine any
+    /// more.
+    pub(crate) fn forget_disabled_wait(&self, cpu: u16) {
+        lock(&self.halted).take_if(|halted| halted.0 == cpu);
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use s390_hypervisor::{Intercept, Psw, RunState, VcpuHandle};
+    use s390_hypervisor::{Intercept, Psw, RunState, VcpuExit, VcpuHandle};
 
     use crate::test_utils::Rig;
     use crate::Outcome;
@@ -98,6 +99,46 @@ mod tests {
             mask: Psw::WAIT,
             addr: 0x1234,
         };
+        let outcome = rig.handle(intercept(Intercept::STOP));
+        assert_eq!(outcome, Outcome::DisabledWait(psw));
+    }
+
+    #[test]
+    fn a_wait_that_was_ended_is_forgotten() {
+        for order in [4, 6] {
+            // CPU 1 waits and is started again by CPU 0, which stops last.
+            let mut rig = Rig::new(2);
+            let mut other = rig.vcpu_of(1);
+            other.state.psw = Psw {
+                mask: Psw::WAIT,
+                addr: 0x1234,
+            };
+            let exit = VcpuExit::Intercept(intercept(Intercept::WAIT));
+            let outcome = rig.machine.handle_exit(&mut other, exit).unwrap();
+            assert_eq!(outcome, Outcome::Stopped);
+            rig.vcpu.state.gprs[3] = 1;
+            assert_eq!(rig.run(0xae03, order << 16), Outcome::Resume);
+            rig.others[0].set_run_state(RunState::Stopped).unwrap();
+            rig.vcpu.handle.set_run_state(RunState::Stopped).unwrap();
+            assert_eq!(rig.handle(intercept(Intercept::STOP)), Outcome::PowerOff);
+        }
+    }
+
+    #[test]
+    fn orders_to_others_do_not_make_a_crash_forgotten() {
+        let mut rig = Rig::new(3);
+        let mut other = rig.vcpu_of(1);
+        other.state.psw = Psw {
+            mask: Psw::WAIT,
+            addr: 0x1234,
+        };
+        let psw = other.state.psw;
+        let exit = VcpuExit::Intercept(intercept(Intercept::WAIT));
+        let _ = rig.machine.handle_exit(&mut other, exit).unwrap();
+        rig.vcpu.state.gprs[3] = 2;
+        assert_eq!(rig.run(0xae03, 4 << 16), Outcome::Resume);
+        rig.others[1].set_run_state(RunState::Stopped).unwrap();
+        rig.vcpu.handle.set_run_state(RunState::Stopped).unwrap();
         let outcome = rig.handle(intercept(Intercept::STOP));
         assert_eq!(outcome, Outcome::DisabledWait(psw));
     }

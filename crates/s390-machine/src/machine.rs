@@ -43,8 +43,8 @@ pub struct Machine<M> {
     pub(crate) hypercalls: Arc<dyn HypercallHandler + Send + Sync>,
     pub(crate) cpus: Vec<Cpu>,
     pub(crate) watchdog: Watchdog,
-    /// A CPU that was stopped for good: it waited with interruptions disabled.
-    pub(crate) halted: Mutex<Option<Psw>>,
+    /// The CPU that was last stopped for waiting with interruptions disabled.
+    pub(crate) halted: Mutex<Option<(u16, Psw)>>,
     /// CPUs are being stopped for a reset, which is no shutdown.
     pub(crate) resetting: AtomicBool,
 }

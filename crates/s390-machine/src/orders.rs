@@ -166,7 +166,10 @@ pub(crate) fn accepts_emergency(psw: Psw, crs: &[u64; 16], asn: u16) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use s390_hypervisor::VcpuHandle;
+
     use super::*;
+    use crate::test_utils::{FakeHandle, FakeVcpu};
 
     #[test]
     fn an_order_that_nobody_takes_is_withdrawn() {
@@ -206,6 +209,15 @@ mod tests {
         });
         assert_eq!(reply, Reply::Status(0x40));
         assert_eq!(mailbox.take(), None);
+    }
+
+    #[test]
+    fn status_of_a_cpu_that_started_meanwhile_is_not_stored() {
+        let mut vcpu = FakeVcpu::new(FakeHandle::new(1));
+        vcpu.handle.set_run_state(RunState::Operating).unwrap();
+        let reply = carry_out(&mut vcpu, Order::StoreStatus(0x1200)).unwrap();
+        assert_eq!(reply, Reply::Status(status::INCORRECT_STATE));
+        assert!(vcpu.stored_status.is_empty());
     }
 
     #[test]

@@ -62,7 +62,7 @@ impl<M: GuestMemory> Machine<M> {
         self.hypercalls.machine_reset();
         lock(&self.sclp).reset();
         self.watchdog.disarm();
-        self.forget_disabled_wait();
+        *lock(&self.halted) = None;
         self.vm.clear_interrupts()?;
         Ok(())
     }
@@ -75,6 +75,8 @@ impl<M: GuestMemory> Machine<M> {
     /// The backend failed, or there is no storage to load a PSW from.
     pub fn reset_cpu(&self, vcpu: &mut dyn Vcpu, reboot: Reboot) -> Result<()> {
         let chosen = vcpu.address() == reboot.cpu;
+        // Another CPU may have started it since they were all stopped.
+        vcpu.handle().set_run_state(RunState::Stopped)?;
         vcpu.reset(match reboot.kind {
             RebootKind::ModifiedClear | RebootKind::ReIpl { .. } => ResetKind::Clear,
             RebootKind::LoadNormal if chosen => ResetKind::Initial,
@@ -123,6 +125,9 @@ mod tests {
         ExternalInterrupt, Intercept, Psw, ResetKind, RunState, Vcpu, VcpuHandle,
     };
 
+    use s390_sclp::SclpState;
+
+    use crate::machine::lock;
     use crate::test_utils::Rig;
     use crate::{Error, Outcome, Reboot, RebootKind};
 
@@ -145,6 +150,27 @@ mod tests {
         assert_eq!(rig.device.resets(), 1);
         // Cleared after the device was reset: it raised one then.
         assert!(rig.vm.injected().is_empty());
+    }
+
+    #[test]
+    fn a_cpu_that_was_started_meanwhile_is_stopped_again() {
+        let rig = Rig::new(2);
+        rig.machine.begin_reset().unwrap();
+        rig.others[0].set_run_state(RunState::Operating).unwrap();
+        let kind = RebootKind::ModifiedClear;
+        let mut other = rig.vcpu_of(1);
+        rig.machine
+            .reset_cpu(&mut other, Reboot { kind, cpu: 0 })
+            .unwrap();
+        assert_eq!(rig.others[0].run_state(), RunState::Stopped);
+    }
+
+    #[test]
+    fn the_sclp_is_reset() {
+        let rig = Rig::new(1);
+        let _ = lock(&rig.machine.sclp).request_shutdown();
+        rig.machine.subsystem_reset().unwrap();
+        assert_eq!(lock(&rig.machine.sclp).state(), SclpState::default());
     }
 
     #[test]

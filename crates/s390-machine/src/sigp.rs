@@ -116,18 +116,24 @@ impl<M: GuestMemory> Machine<M> {
             order::EXTERNAL_CALL if cpu.handle.external_call_pending() => {
                 Ok(Answer::Status(status::EXTERNAL_CALL_PENDING))
             }
-            order::EXTERNAL_CALL => inject(cpu, LocalInterrupt::ExternalCall(vcpu.address())),
+            order::EXTERNAL_CALL => {
+                match inject(cpu, LocalInterrupt::ExternalCall(vcpu.address()))? {
+                    // Another CPU was faster.
+                    Answer::Status(_) => Ok(Answer::Status(status::EXTERNAL_CALL_PENDING)),
+                    answer => Ok(answer),
+                }
+            }
             order::EMERGENCY_SIGNAL => inject(cpu, LocalInterrupt::EmergencySignal(vcpu.address())),
             order::CONDITIONAL_EMERGENCY_SIGNAL => {
                 self.conditional_emergency(vcpu, cpu, parameter as u16)
             }
             order::START => {
-                self.forget_disabled_wait();
+                self.forget_disabled_wait(target);
                 cpu.handle.set_run_state(RunState::Operating)?;
                 Ok(Answer::Accepted)
             }
             order::RESTART => {
-                self.forget_disabled_wait();
+                self.forget_disabled_wait(target);
                 inject(cpu, LocalInterrupt::Restart)
             }
             order::STOP => stop(cpu, false),
@@ -314,6 +320,14 @@ mod tests {
         rig.others[0].set_external_call_pending(true);
         assert_eq!(sigp(&mut rig, 2, 1, 0), stored(0x80));
         assert_eq!(rig.others[0].injected().len(), 2);
+    }
+
+    #[test]
+    fn a_second_external_call_is_told_even_when_it_races() {
+        let mut rig = two();
+        rig.others[0].refuse_interrupts(true);
+        assert_eq!(sigp(&mut rig, 2, 1, 0), stored(0x80));
+        assert_eq!(sigp(&mut rig, 6, 1, 0), stored(0x200));
     }
 
     #[test]

@@ -238,6 +238,23 @@ mod tests {
     }
 
     #[test]
+    fn entries_say_which_part_of_the_next_table_is_there() {
+        let mut rig = rig();
+        rig.vcpu.state.crs[1] = REGIONS | 0x4;
+        // Only the second and third quarter of the segment table.
+        rig.put(REGIONS, SEGMENTS | 0x4 | 1 << 6 | 2);
+        for (quarter, there) in [(0, false), (1, true), (2, true), (3, false)] {
+            let addr = quarter << 29;
+            rig.put(SEGMENTS + (quarter << 9) * 8, PAGES);
+            rig.put(PAGES, FRAME_AT);
+            match there {
+                true => assert_eq!(translate(&rig, addr).unwrap(), FRAME_AT),
+                false => assert_eq!(refused(&rig, addr), (0x10, addr)),
+            }
+        }
+    }
+
+    #[test]
     fn tables_outside_storage() {
         let mut rig = rig();
         rig.vcpu.state.crs[1] = 0x7fff_ffff_ffff_f000;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use s390_hypervisor::{
-    LocalInterrupt, Psw, ResetKind, Result, RunState, Vcpu, VcpuExit, VcpuHandle, VcpuState,
+    Error, LocalInterrupt, Psw, ResetKind, Result, RunState, Vcpu, VcpuExit, VcpuHandle, VcpuState,
 };
 
 use crate::machine::lock;
@@ -121,6 +121,7 @@ pub struct FakeHandle {
     run_state: Mutex<RunState>,
     injected: Mutex<Vec<LocalInterrupt>>,
     external_call_pending: AtomicBool,
+    refuses: AtomicBool,
     kicks: AtomicUsize,
 }
 
@@ -132,6 +133,7 @@ impl FakeHandle {
             run_state: Mutex::new(RunState::Stopped),
             injected: Mutex::default(),
             external_call_pending: AtomicBool::new(false),
+            refuses: AtomicBool::new(false),
             kicks: AtomicUsize::new(0),
         })
     }
@@ -146,6 +148,11 @@ impl FakeHandle {
         self.kicks.load(Ordering::Relaxed)
     }
 
+    /// Whether [`VcpuHandle::inject`] is to fail with an incorrect state.
+    pub fn refuse_interrupts(&self, refuse: bool) {
+        self.refuses.store(refuse, Ordering::Relaxed);
+    }
+
     /// What [`VcpuHandle::external_call_pending`] is to say.
     pub fn set_external_call_pending(&self, pending: bool) {
         self.external_call_pending.store(pending, Ordering::Relaxed);
@@ -158,6 +165,9 @@ impl VcpuHandle for FakeHandle {
     }
 
     fn inject(&self, interrupt: LocalInterrupt) -> Result<()> {
+        if self.refuses.load(Ordering::Relaxed) {
+            return Err(Error::IncorrectState);
+        }
         lock(&self.injected).push(interrupt);
         Ok(())
     }
