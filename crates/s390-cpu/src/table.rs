@@ -560,8 +560,6 @@ instructions! {
     CPYA "cpya" 0xb24d RRE 0 NO => state::cpya;
     SAR "sar" 0xb24e RRE 0 NO => state::sar;
     EAR "ear" 0xb24f RRE 0 NO => state::ear;
-    LDGR "ldgr" 0xb3c1 RRE 41 FPR => registers::ldgr;
-    LGDR "lgdr" 0xb3cd RRE 41 FPR => registers::lgdr;
     LTGR "ltgr" 0xb902 RRE 0 NO => load::ltgr;
     LGR "lgr" 0xb904 RRE 0 NO => load::lgr;
     LGBR "lgbr" 0xb906 RRE 21 NO => load::lgbr;
@@ -854,6 +852,34 @@ instructions! {
     STRAG "strag" 0xe502 SSE 0 PRIV => translation::strag;
     MVCSK "mvcsk" 0xe50e SSE 0 NO => translation::mvcsk;
     MVCDK "mvcdk" 0xe50f SSE 0 NO => translation::mvcdk;
+
+    // --- floating-point registers ---
+    LDR "ldr" 0x2800 RR 0 FPR => fp_registers::ldr;
+    LER "ler" 0x3800 RR 0 FPR => fp_registers::ler;
+    STD "std" 0x6000 RX 0 FPR => fp_registers::std;
+    LD "ld" 0x6800 RX 0 FPR => fp_registers::ld;
+    STE "ste" 0x7000 RX 0 FPR => fp_registers::ste;
+    LE "le" 0x7800 RX 0 FPR => fp_registers::le;
+    SRNM "srnm" 0xb299 S 0 BFP => fp_registers::srnm;
+    STFPC "stfpc" 0xb29c S 0 BFP => fp_registers::stfpc;
+    LFPC "lfpc" 0xb29d S 0 BFP => fp_registers::lfpc;
+    SRNMB "srnmb" 0xb2b8 S 37 BFP => fp_registers::srnmb;
+    LXR "lxr" 0xb365 RRE 0 FPR => fp_registers::lxr;
+    LPDFR "lpdfr" 0xb370 RRE 41 FPR => fp_registers::lpdfr;
+    LNDFR "lndfr" 0xb371 RRE 41 FPR => fp_registers::lndfr;
+    CPSDR "cpsdr" 0xb372 RRF 41 FPR => fp_registers::cpsdr;
+    LCDFR "lcdfr" 0xb373 RRE 41 FPR => fp_registers::lcdfr;
+    LZER "lzer" 0xb374 RRE 0 FPR => fp_registers::lzer;
+    LZDR "lzdr" 0xb375 RRE 0 FPR => fp_registers::lzdr;
+    LZXR "lzxr" 0xb376 RRE 0 FPR => fp_registers::lzxr;
+    SFPC "sfpc" 0xb384 RRE 0 BFP => fp_registers::sfpc;
+    EFPC "efpc" 0xb38c RRE 0 BFP => fp_registers::efpc;
+    LDGR "ldgr" 0xb3c1 RRE 41 FPR => fp_registers::ldgr;
+    LGDR "lgdr" 0xb3cd RRE 41 FPR => fp_registers::lgdr;
+    LEY "ley" 0xed64 RXY 18 FPR => fp_registers::le;
+    LDY "ldy" 0xed65 RXY 18 FPR => fp_registers::ld;
+    STEY "stey" 0xed66 RXY 18 FPR => fp_registers::ste;
+    STDY "stdy" 0xed67 RXY 18 FPR => fp_registers::std;
 
     // --- binary floating point ---
 }

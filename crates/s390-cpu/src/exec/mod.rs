@@ -13,6 +13,7 @@ pub(crate) mod conditional;
 pub(crate) mod control;
 pub(crate) mod decimal;
 pub(crate) mod execute;
+pub(crate) mod fp_registers;
 pub(crate) mod interlocked;
 pub(crate) mod load;
 pub(crate) mod logical;

@@ -29,17 +29,3 @@ impl Cpu {
         self.set_g(n, self.g(n) & !0xff | u64::from(value));
     }
 }
-
-/// LOAD FPR FROM GR.
-#[inline(always)]
-pub(crate) fn ldgr(c: &mut Cpu, i: &Insn) -> Exec {
-    c.fprs[usize::from(i.r1 & 15)] = c.g(i.r2);
-    Ok(Flow::Next)
-}
-
-/// LOAD GR FROM FPR.
-#[inline(always)]
-pub(crate) fn lgdr(c: &mut Cpu, i: &Insn) -> Exec {
-    c.set_g(i.r1, c.fprs[usize::from(i.r2 & 15)]);
-    Ok(Flow::Next)
-}
