@@ -19,6 +19,7 @@
 //! | `vm` | the backend: [`SoftVm`] and its CPUs behind the traits of `s390-hypervisor` |
 
 mod access;
+mod bfp;
 mod block;
 mod cc;
 mod code_pages;

@@ -6,6 +6,7 @@
 //! as they were.
 
 pub(crate) mod arithmetic;
+pub(crate) mod bfp;
 pub(crate) mod bits;
 pub(crate) mod branch;
 pub(crate) mod compare;
