@@ -207,6 +207,10 @@ impl Floating {
         Ok(())
     }
 
+    pub(crate) fn remove(&self, interrupt: ExternalInterrupt) {
+        self.with_queue(|q| q.remove(|pending| *pending == interrupt));
+    }
+
     pub(crate) fn clear(&self) {
         self.with_queue(PendingQueue::clear);
     }
@@ -218,5 +222,26 @@ impl Floating {
             return None;
         }
         self.with_queue(|q| q.pop_enabled(psw_mask, cr0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use s390_extint::VirtioEvent;
+
+    use super::*;
+
+    #[test]
+    fn an_interruption_can_be_taken_back() {
+        let floating = Floating::default();
+        let of = |token| ExternalInterrupt::virtio(VirtioEvent::Vring { token });
+        floating.push(of(16)).unwrap();
+        floating.push(of(32)).unwrap();
+        floating.remove(of(16));
+        assert_eq!(floating.pop(!0, !0), Some(of(32)));
+        assert_eq!(floating.pop(!0, !0), None);
+        floating.push(of(16)).unwrap();
+        floating.remove(of(16));
+        assert!(!floating.any.load(Ordering::Acquire));
     }
 }

@@ -123,6 +123,11 @@ impl Vm for SoftVm {
             })
     }
 
+    fn retract(&self, interrupt: ExternalInterrupt) -> BackendResult<()> {
+        self.floating.remove(interrupt);
+        Ok(())
+    }
+
     fn clear_interrupts(&self) -> BackendResult<()> {
         self.floating.clear();
         Ok(())

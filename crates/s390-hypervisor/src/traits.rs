@@ -39,6 +39,14 @@ pub trait Vm: Send + Sync {
     /// service signal (0x2401) and virtio (0x2603). Callable from any thread.
     fn inject(&self, interrupt: ExternalInterrupt) -> Result<()>;
 
+    /// Drops this interruption where it is pending, because what it speaks of is gone: a queue
+    /// that was reset. A backend whose interruptions cannot be taken back does nothing, and the
+    /// guest gets one that is late, as it may on real hardware.
+    fn retract(&self, interrupt: ExternalInterrupt) -> Result<()> {
+        let _ = interrupt;
+        Ok(())
+    }
+
     /// Drops every pending floating interruption, as a subsystem reset does.
     fn clear_interrupts(&self) -> Result<()>;
 }

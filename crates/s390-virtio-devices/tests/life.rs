@@ -271,6 +271,29 @@ fn a_reset_device_touches_nothing() {
 }
 
 #[test]
+fn a_reset_takes_back_what_has_not_arrived() {
+    let machine = Machine::new();
+    let disks = [machine.add(disk().0), machine.add(disk().0)];
+    for (index, id) in disks.into_iter().enumerate() {
+        let driver = machine.driver(index);
+        driver.begin_probe(0);
+        let mut queue = driver.find_vq(0, TOKEN + 16 * index as u64);
+        driver.finish_probe();
+        queue.add(&read_request(&machine, 0));
+        queue.kick();
+        machine.run_events();
+        machine.bus.config_changed(id).unwrap();
+    }
+    machine.driver(0).reset();
+    // Those of the other device are still on their way.
+    let other = TOKEN + 16;
+    assert_eq!(
+        machine.interrupts(),
+        [(0x2603, 0x0d00, 0, other), (0x2603, 0x0d00, 1, other)]
+    );
+}
+
+#[test]
 fn rebind_without_a_reset_finds_clean_rings() {
     let machine = Machine::new();
     machine.add(disk().0);

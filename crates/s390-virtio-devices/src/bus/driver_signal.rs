@@ -52,6 +52,22 @@ impl<M: GuestMemory> DriverSignal<M> {
         Ok(())
     }
 
+    /// Takes back what was signalled and has not arrived: it would come under a token that is
+    /// void.
+    pub(super) fn retract(&self) -> Result<(), BusError> {
+        for queue in 0..self.layout.queues().len() {
+            if let Some(token) = self.view().token(queue)? {
+                for event in [
+                    VirtioEvent::Vring { token },
+                    VirtioEvent::ConfigChanged { token },
+                ] {
+                    self.vm.retract(ExternalInterrupt::virtio(event))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn inject(&self, event: VirtioEvent) -> Result<(), BusError> {
         Ok(self.vm.inject(ExternalInterrupt::virtio(event))?)
     }

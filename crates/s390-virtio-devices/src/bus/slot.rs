@@ -128,6 +128,7 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
 
     fn reset_locked(&self, life: &mut Life) -> Result<(), BusError> {
         self.stop(life);
+        self.signal.retract()?;
         self.forget_tokens()?;
         self.view().reset()?;
         self.view().write_config(0, &self.device_config())?;

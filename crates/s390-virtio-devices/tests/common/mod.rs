@@ -42,6 +42,11 @@ impl Vm for RecordingVm {
         Ok(())
     }
 
+    fn retract(&self, interrupt: ExternalInterrupt) -> Result<()> {
+        self.0.lock().unwrap().retain(|i| *i != interrupt);
+        Ok(())
+    }
+
     fn clear_interrupts(&self) -> Result<()> {
         self.0.lock().unwrap().clear();
         Ok(())
