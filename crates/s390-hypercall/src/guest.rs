@@ -98,17 +98,10 @@ pub const fn kvm_arch_para_features() -> u32 {
 mod tests {
     use super::*;
 
-    #[inline(never)]
-    unsafe fn issue(args: [u64; 6]) -> i64 {
-        let [a, b, c, d, e, f] = args;
-        // SAFETY: only its code is looked at; nobody calls it.
-        unsafe { hypercall6(0, a, b, c, d, e, f) }
-    }
-
     /// DIAGNOSE is privileged, so a user program can only look at the instruction.
     #[test]
     fn the_instruction_is_the_one_linux_uses() {
-        let start = issue as unsafe fn([u64; 6]) -> i64 as *const u8;
+        let start = hypercall6 as unsafe fn(u64, u64, u64, u64, u64, u64, u64) -> i64 as *const u8;
         // SAFETY: the code of a function is readable; this one is far from the end of the text.
         let code = unsafe { core::slice::from_raw_parts(start, 512) };
         assert!(code.windows(4).any(|insn| insn == [0x83, 0x24, 0x05, 0x00]));
