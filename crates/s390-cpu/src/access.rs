@@ -447,10 +447,10 @@ impl Cpu {
     fn locate(&mut self, space: Space, key: u8, ea: u64, access: Access) -> Result<u64, Trap> {
         let asn = match self.resolve(space) {
             Space::Access(_) => NEVER_FAST,
-            _ if space == Space::Operand => self.tlb.asn,
+            _ if space == Space::Operand && key == self.psw_key() => self.tlb.asn,
             _ => self.asn(space, key),
         };
-        if asn == NEVER_FAST {
+        if asn == NEVER_FAST || !self.is_same_in_page(ea, access, key) {
             return self.translate_with_key(ea, space, access, key);
         }
         let e = &self.tlb.entries[(ea >> 12) as usize % TLB_ENTRIES];
@@ -513,6 +513,7 @@ impl Cpu {
         if self.ram.code().watch(abs, len) {
             let host = self.ram.host(abs & PAGE_MASK, PAGE_SIZE) as usize;
             self.tlb.protect(host);
+            self.flush_others();
         }
     }
 }

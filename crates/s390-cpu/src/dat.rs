@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Dynamic address translation, prefixing and protection (Principles of Operation, chapter 3).
 
+use std::time::Duration;
+
 use s390_extint::Psw;
 
 use crate::access::PAGE_MASK;
 use crate::cpu::{pgm, Cpu, Fault, ProgramInterruption, Trap};
 use crate::decode::Context;
 use crate::keys;
+use crate::shared::Attention;
 
 /// What a translation is for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -34,6 +37,8 @@ pub(crate) enum Space {
 
 /// Bits of control register 0.
 pub(crate) mod cr0 {
+    /// Bit 36: extraction authority.
+    pub(crate) const EXTRACTION_AUTHORITY: u64 = 0x0800_0000;
     /// Bit 35: low-address protection.
     pub(crate) const LOW_ADDRESS_PROTECTION: u64 = 0x1000_0000;
     /// Bit 37: secondary-space control.
@@ -74,6 +79,24 @@ mod entry {
     pub(super) const PAGE_MUST_BE_ZERO: u64 = 0x800;
 }
 
+/// Translation-exception identification: what is in it beside address and space.
+mod teid {
+    use super::Access;
+
+    /// Why an access is not permitted, bits 56, 60 and 61 (enhanced suppression on protection).
+    pub(super) const LOW_ADDRESS: u64 = 0x80;
+    pub(super) const KEY: u64 = 0x08;
+    pub(super) const DAT: u64 = 0x04;
+
+    /// Bits 52 and 53: fetch or store.
+    pub(super) const fn indication(access: Access) -> u64 {
+        match access {
+            Access::Write => 0x400,
+            Access::Read | Access::Fetch => 0x800,
+        }
+    }
+}
+
 /// A successful walk through the translation tables.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Walk {
@@ -99,6 +122,8 @@ pub(crate) struct Spaces {
     /// ASCE and access key, newest first.
     known: [((u64, u8), u64); 16],
     next: u64,
+    /// Counts how often the numbers were given out anew.
+    generation: u16,
 }
 
 /// Numbers are the low 12 bits of a tag; the last ones are never given out.
@@ -111,20 +136,39 @@ impl Spaces {
         Spaces {
             known: [((0, 0xff), 0); 16],
             next: 1,
+            generation: 0,
         }
+    }
+
+    /// Whether another number can be given out, and one more.
+    fn has_room(&self) -> bool {
+        self.next + 1 < LAST_ASN
+    }
+
+    fn start_anew(&mut self) {
+        let generation = self.generation.wrapping_add(1);
+        *self = Spaces {
+            generation,
+            ..Spaces::new()
+        };
     }
 }
 
 impl Cpu {
     /// Recomputes what translation derives from the PSW and the control registers.
     pub(crate) fn update_translation(&mut self) {
+        if !self.spaces.has_room() {
+            self.spaces.start_anew();
+            self.flush_translations();
+        }
         let operands = match self.operand_space() {
             Space::Access(_) => NEVER_FAST,
             space => self.asn(space, self.psw_key()),
         };
         let instructions = self.asn(Space::Instruction, self.psw_key());
         self.tlb.asn = operands;
-        self.fetch_tag = instructions | self.decode_mode() << 12;
+        self.fetch_tag =
+            instructions | self.decode_mode() << 12 | u64::from(self.spaces.generation) << 16;
     }
 
     /// Whether an instruction changed translations since the last call.
@@ -135,6 +179,46 @@ impl Cpu {
     /// Forgets every translation: PURGE TLB and its like.
     pub(crate) fn flush_translations(&mut self) {
         self.tlb.flush();
+        self.translation_changed = true;
+    }
+
+    /// Makes all other CPUs forget every translation, before this returns. What they ask for
+    /// meanwhile is done too, so that two CPUs do not wait for each other.
+    pub(crate) fn flush_others(&mut self) {
+        for (cpu, flush) in self.floating.want_flushes(&self.shared) {
+            while cpu.flushes.is_outstanding(flush) {
+                self.flush_for_others();
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    /// Forgets every translation if another CPU wants that.
+    pub(crate) fn flush_for_others(&mut self) {
+        if let Some(flush) = self.shared.flushes.due() {
+            self.flush_translations();
+            // Blocks must not go on from a translation to the next.
+            self.shared.attention.raise(Attention::FLUSH);
+            self.shared.flushes.set_done(flush);
+        }
+    }
+
+    /// Before translations are used, after a time when they were not.
+    pub(crate) fn enter_guest(&mut self) {
+        self.shared.flushes.enter();
+        self.flush_for_others();
+    }
+
+    /// Sleeps until somebody wants attention, or for this long.
+    pub(crate) fn park(&mut self, timeout: Option<Duration>) {
+        self.shared.flushes.leave();
+        self.shared.park(timeout);
+        self.enter_guest();
+    }
+
+    /// Forgets translations of pages whose address has `index` in bits 44 to 51.
+    pub(crate) fn forget_page_index(&mut self, index: u64) {
+        self.tlb.flush_page_index(index);
         self.translation_changed = true;
     }
 
@@ -151,8 +235,8 @@ impl Cpu {
             return known[at].1;
         }
         if self.spaces.next >= LAST_ASN {
-            self.spaces = Spaces::new();
-            self.flush_translations();
+            // Those in use get new numbers too.
+            self.update_translation();
         }
         let asn = self.spaces.next;
         self.spaces.next += 1;
@@ -259,15 +343,10 @@ impl Cpu {
         self.translate_with_key(ea, space, access, self.psw_key())
     }
 
-    /// Translates an operand address as an access with `key` would, without interruption: the
-    /// code of the exception that the access would meet.
-    pub(crate) fn translate_quietly(
-        &mut self,
-        ea: u64,
-        access: Access,
-        key: u8,
-    ) -> Result<(), u16> {
-        match self.translate_with_key(ea, Space::Operand, access, key) {
+    /// Whether an access with `key` in the operand space is possible, without interruption: the
+    /// code of the exception that it would meet. Reference and change bit stay as they are.
+    pub(crate) fn examine_quietly(&mut self, ea: u64, access: Access, key: u8) -> Result<(), u16> {
+        match self.examine(ea, Space::Operand, access, key) {
             Ok(_) => Ok(()),
             Err(_) => match self.fault {
                 Fault::Program(p) => Err(p.code),
@@ -276,8 +355,26 @@ impl Cpu {
         }
     }
 
-    /// Translates an address for an access with `key`.
+    /// Translates an address for an access with `key`, which reference and change bit record.
     pub(crate) fn translate_with_key(
+        &mut self,
+        ea: u64,
+        space: Space,
+        access: Access,
+        key: u8,
+    ) -> Result<u64, Trap> {
+        let abs = self.examine(ea, space, access, key)?;
+        let bits = if access == Access::Write {
+            keys::REFERENCE | keys::CHANGE
+        } else {
+            keys::REFERENCE
+        };
+        self.ram.keys().set_bits(abs, bits);
+        Ok(abs)
+    }
+
+    /// Translates an address, and checks that an access with `key` is permitted.
+    pub(crate) fn examine(
         &mut self,
         ea: u64,
         space: Space,
@@ -291,7 +388,7 @@ impl Cpu {
         let asce = self.asce(space);
         let private = asce != asce::NO_DAT && asce & asce::PRIVATE != 0;
         if access == Access::Write && !private && self.is_low_protected(ea) {
-            return Err(self.protection(ea, space, 0));
+            return Err(self.protection(ea, space, access, teid::LOW_ADDRESS));
         }
         let walk = match self.walk(ea, asce) {
             Ok(walk) => walk,
@@ -302,28 +399,31 @@ impl Cpu {
             return Err(self.program(pgm::ADDRESSING));
         }
         if access == Access::Write && walk.protected {
-            // Bit 61: the address is valid and the page is what is protected.
-            return Err(self.protection(ea, space, 0x4));
+            return Err(self.protection(ea, space, access, teid::DAT));
         }
-        let storage_key = self.ram.keys().get(abs);
-        if key != 0 && !keys::permits(storage_key, key, access == Access::Write) {
-            let overridden = access != Access::Write
-                && ea < 2048
-                && !private
-                && self.crs[0] & cr0::FETCH_PROTECTION_OVERRIDE != 0;
-            if !overridden {
-                return Err(self.protection(ea, space, 0x4));
+        if key != 0 {
+            let storage_key = self.ram.keys().get(abs);
+            let overridden = access != Access::Write && ea < 2048 && !private;
+            if !keys::permits(storage_key, key, access == Access::Write)
+                && !(overridden && self.is_fetch_protection_overridden())
+            {
+                return Err(self.protection(ea, space, access, teid::KEY));
             }
         }
-        let bits = if access == Access::Write {
-            keys::REFERENCE | keys::CHANGE
-        } else {
-            keys::REFERENCE
-        };
-        if storage_key & bits != bits {
-            self.ram.keys().set_bits(abs, bits);
-        }
         Ok(abs)
+    }
+
+    /// Whether what holds for one address in the page holds for the others: not where only
+    /// half of the page can be fetched.
+    pub(crate) fn is_same_in_page(&self, ea: u64, access: Access, key: u8) -> bool {
+        ea & PAGE_MASK != 0
+            || key == 0
+            || access == Access::Write
+            || !self.is_fetch_protection_overridden()
+    }
+
+    fn is_fetch_protection_overridden(&self) -> bool {
+        self.crs[0] & cr0::FETCH_PROTECTION_OVERRIDE != 0
     }
 
     /// Walks the translation tables that `asce` designates.
@@ -399,6 +499,11 @@ impl Cpu {
 
     /// The walk for the space's ASCE, for instructions that only ask.
     pub(crate) fn probe(&self, va: u64, space: Space) -> Result<Walk, WalkError> {
+        if let Space::Access(r) = space {
+            if let Some(code) = self.alet_exception(r) {
+                return Err(WalkError { code, entry: None });
+            }
+        }
         self.walk(va, self.asce(space))
     }
 
@@ -433,28 +538,34 @@ impl Cpu {
 
     /// An exception of the translation process. Those that the program can mend nullify.
     #[cold]
-    fn translation_exception(&mut self, code: u16, ea: u64, space: Space, access: Access) -> Trap {
-        let nullifying = !matches!(code, pgm::ADDRESSING | pgm::TRANSLATION_SPECIFICATION);
-        // Access-exception fetch/store indication: bits 52 and 53.
-        let indication = if access == Access::Write {
-            0x400
-        } else {
-            0x800
-        };
+    pub(crate) fn translation_exception(
+        &mut self,
+        code: u16,
+        ea: u64,
+        space: Space,
+        access: Access,
+    ) -> Trap {
         self.trap(Fault::Program(ProgramInterruption {
             code,
-            nullifying,
-            translation_id: ea & PAGE_MASK | indication | Self::space_id(space),
+            nullifying: !matches!(code, pgm::ADDRESSING | pgm::TRANSLATION_SPECIFICATION),
+            translation_id: ea & PAGE_MASK | teid::indication(access) | Self::space_id(space),
             access_id: Self::access_id(space),
             ..Default::default()
         }))
     }
 
+    /// Low-address protection of the block at real address `addr`.
     #[cold]
-    fn protection(&mut self, ea: u64, space: Space, bits: u64) -> Trap {
+    pub(crate) fn low_address_protection(&mut self, addr: u64) -> Trap {
+        self.protection(addr, Space::Real, Access::Write, teid::LOW_ADDRESS)
+    }
+
+    #[cold]
+    fn protection(&mut self, ea: u64, space: Space, access: Access, why: u64) -> Trap {
+        let id = ea & PAGE_MASK | teid::indication(access) | why | Self::space_id(space);
         self.trap(Fault::Program(ProgramInterruption {
             code: pgm::PROTECTION,
-            translation_id: ea & PAGE_MASK | 0x400 | bits | Self::space_id(space),
+            translation_id: id,
             access_id: Self::access_id(space),
             ..Default::default()
         }))
@@ -463,17 +574,20 @@ impl Cpu {
     /// Access-list entry tokens: 0 is the primary and 1 the secondary space. There are no access
     /// lists, so any other one is not in them.
     fn check_alet(&mut self, ea: u64, r: u8) -> Result<(), Trap> {
-        let alet = if r == 0 {
-            0
-        } else {
-            self.acrs[usize::from(r & 15)]
-        };
-        let code = match alet {
-            0 | 1 => return Ok(()),
-            _ if alet & 0xfe00_0000 != 0 => pgm::ALET_SPECIFICATION,
-            _ => pgm::ALEN_TRANSLATION,
-        };
-        Err(self.translation_exception(code, ea, Space::Access(r), Access::Read))
+        match self.alet_exception(r) {
+            None => Ok(()),
+            Some(code) => Err(self.translation_exception(code, ea, Space::Access(r), Access::Read)),
+        }
+    }
+
+    fn alet_exception(&self, r: u8) -> Option<u16> {
+        let alet = self.acrs[usize::from(r & 15)];
+        match alet {
+            _ if r == 0 => None,
+            0 | 1 => None,
+            _ if alet & 0xfe00_0000 != 0 => Some(pgm::ALET_SPECIFICATION),
+            _ => Some(pgm::ALEN_TRANSLATION),
+        }
     }
 
     /// Whether low-address protection may forbid stores in the page of `ea`.

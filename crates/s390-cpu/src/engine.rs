@@ -65,11 +65,14 @@ impl Engine {
 
     /// Runs the guest until the host is needed.
     pub(crate) fn run(&mut self) -> Stop {
-        loop {
+        self.cpu.enter_guest();
+        let stop = loop {
             if let Look::Stop(stop) = self.step() {
-                return stop;
+                break stop;
             }
-        }
+        };
+        self.cpu.shared.flushes.leave();
+        stop
     }
 
     /// Looks at everything there is to see, then runs blocks until there may be more.
@@ -80,6 +83,9 @@ impl Engine {
                 for page in self.cpu.shared.stale_pages.take() {
                     self.cache.drop_page(page);
                 }
+            }
+            if bits & Attention::FLUSH != 0 {
+                self.cpu.flush_for_others();
             }
             if bits & Attention::KICK != 0 {
                 return Look::Stop(Stop::Kicked);

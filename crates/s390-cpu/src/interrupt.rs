@@ -160,7 +160,7 @@ impl Cpu {
         }
         if stopped {
             self.timers.operate(false);
-            self.shared.park(None);
+            self.park(None);
             return Some(Look::Again);
         }
         None
@@ -191,7 +191,7 @@ impl Cpu {
         } else {
             None
         };
-        self.shared.park(timeout);
+        self.park(timeout);
         Look::Again
     }
 

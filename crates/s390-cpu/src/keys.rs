@@ -35,7 +35,9 @@ impl StorageKeys {
     }
 
     pub(crate) fn set_bits(&self, abs: u64, bits: u8) {
-        self.0[(abs >> 12) as usize].fetch_or(bits, Ordering::Relaxed);
+        if self.get(abs) & bits != bits {
+            self.0[(abs >> 12) as usize].fetch_or(bits, Ordering::Relaxed);
+        }
     }
 
     /// Clears bits and returns the key before.

@@ -6,6 +6,8 @@
 pub(crate) mod facility {
     /// Part of every z/Architecture CPU.
     pub(crate) const BASE: u8 = 0;
+    /// M3 of SET STORAGE KEY EXTENDED.
+    pub(crate) const CONDITIONAL_SSKE: u8 = 10;
 }
 
 /// A CPU model: the facilities that a guest sees.

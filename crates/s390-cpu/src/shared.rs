@@ -2,7 +2,7 @@
 //! What other threads may touch of a CPU, and of the interruptions that no CPU owns.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ impl Attention {
     pub(crate) const KICK: u32 = 4;
     /// Start, stop, or another order that changes the run state.
     pub(crate) const ORDER: u32 = 8;
+    /// Another CPU changed translations or storage keys.
+    pub(crate) const FLUSH: u32 = 16;
 
     pub(crate) fn raise(&self, bits: u32) {
         self.0.fetch_or(bits, Ordering::Release);
@@ -94,11 +96,53 @@ impl Orders {
     }
 }
 
+/// Flushes of the translation lookaside buffer that other CPUs asked for. They wait until it is
+/// done, but only for a CPU that is running: the others do it before they go on.
+#[derive(Debug, Default)]
+pub(crate) struct Flushes {
+    wanted: AtomicU64,
+    done: AtomicU64,
+    running: AtomicBool,
+}
+
+impl Flushes {
+    /// The CPU starts to use its translations.
+    pub(crate) fn enter(&self) {
+        self.running.store(true, Ordering::SeqCst);
+    }
+
+    /// The CPU will not use its translations until it entered again.
+    pub(crate) fn leave(&self) {
+        self.running.store(false, Ordering::SeqCst);
+    }
+
+    /// Asks for a flush, and returns its number.
+    fn want(&self) -> u64 {
+        self.wanted.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// Whether the CPU may still use what flush `number` shall drop.
+    pub(crate) fn is_outstanding(&self, number: u64) -> bool {
+        self.running.load(Ordering::SeqCst) && self.done.load(Ordering::SeqCst) < number
+    }
+
+    /// The number of the newest flush, if it is not done.
+    pub(crate) fn due(&self) -> Option<u64> {
+        let wanted = self.wanted.load(Ordering::SeqCst);
+        (wanted != self.done.load(Ordering::Relaxed)).then_some(wanted)
+    }
+
+    pub(crate) fn set_done(&self, number: u64) {
+        self.done.store(number, Ordering::SeqCst);
+    }
+}
+
 /// The part of a CPU that other threads hold on to.
 #[derive(Debug)]
 pub(crate) struct CpuShared {
     pub(crate) attention: Attention,
     pub(crate) stale_pages: StalePages,
+    pub(crate) flushes: Flushes,
     orders: Mutex<Orders>,
     /// [`Orders::any`] as of the last change.
     any_orders: AtomicBool,
@@ -110,6 +154,7 @@ impl Default for CpuShared {
         CpuShared {
             attention: Attention::default(),
             stale_pages: StalePages::default(),
+            flushes: Flushes::default(),
             orders: Mutex::default(),
             any_orders: AtomicBool::new(true),
             wake: Condvar::new(),
@@ -195,6 +240,20 @@ impl Floating {
 
     pub(crate) fn remove_cpu(&self, address: u16) {
         self.cpus().retain(|(taken, _)| *taken != address);
+    }
+
+    /// Asks every CPU but this one to flush its translations; returns whom, and which flush.
+    pub(crate) fn want_flushes(&self, but: &CpuShared) -> Vec<(Arc<CpuShared>, u64)> {
+        let mut wanted = Vec::new();
+        for (_, cpu) in self
+            .cpus()
+            .iter()
+            .filter(|(_, cpu)| !std::ptr::eq(&**cpu, but))
+        {
+            wanted.push((cpu.clone(), cpu.flushes.want()));
+            cpu.attention.raise(Attention::FLUSH);
+        }
+        wanted
     }
 
     /// Makes an interruption pending and wakes whoever may take it.

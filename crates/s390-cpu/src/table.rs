@@ -827,7 +827,7 @@ instructions! {
     PTLB "ptlb" 0xb20d S 0 PRIV_END => translation::ptlb;
     SAC "sac" 0xb219 S 0 END => translation::sac;
     IPTE "ipte" 0xb221 RRF 0 PRIV_END => translation::ipte;
-    IVSK "ivsk" 0xb223 RRE 0 PRIV => translation::ivsk;
+    IVSK "ivsk" 0xb223 RRE 0 NO => translation::ivsk;
     IAC "iac" 0xb224 RRE 0 NO => translation::iac;
     ISKE "iske" 0xb229 RRE 0 PRIV => translation::iske;
     RRBE "rrbe" 0xb22a RRE 0 PRIV_END => translation::rrbe;

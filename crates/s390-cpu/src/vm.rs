@@ -51,9 +51,7 @@ impl Default for Config {
 
 /// A virtual machine whose CPUs are software.
 ///
-/// Each CPU runs on the thread that calls its [`Vcpu::run`]. With more than one CPU: a page that
-/// one CPU stored to before another one executes code from it is watched by the latter only,
-/// and a translation that one CPU invalidates stays with the others until they purge theirs.
+/// Each CPU runs on the thread that calls its [`Vcpu::run`].
 #[derive(Debug)]
 pub struct SoftVm {
     ram: Ram,

@@ -8,6 +8,7 @@ use crate::cpu::{pgm, Cpu, Exec, Flow, Trap};
 use crate::dat::{cr0, Access, Space};
 use crate::decode::Insn;
 use crate::keys;
+use crate::model::facility;
 
 /// The address in R2 of an instruction that names real storage, as an absolute address.
 fn real_block(c: &mut Cpu, r: u8) -> Result<u64, Trap> {
@@ -18,17 +19,22 @@ fn real_block(c: &mut Cpu, r: u8) -> Result<u64, Trap> {
     Ok(abs)
 }
 
+/// The space that an address-space control as in the PSW means for an operand with this base
+/// register.
+fn space_of(address_space_control: u8, base: u8) -> Space {
+    match address_space_control {
+        0 => Space::Primary,
+        1 => Space::Access(base & 15),
+        2 => Space::Secondary,
+        _ => Space::Home,
+    }
+}
+
 /// LOAD REAL ADDRESS: 0 translated, 1 segment-table entry invalid, 2 page-table entry invalid
 /// (the register gets the entry's address), 3 anything else (it gets the interruption code).
 fn load_real_address(c: &mut Cpu, i: &Insn, wide: bool) -> Exec {
     let ea = c.ea(i);
-    c.use_operand(i.b);
-    let space = match c.address_space_control() {
-        0 => Space::Primary,
-        1 => Space::Access(i.b & 15),
-        2 => Space::Secondary,
-        _ => Space::Home,
-    };
+    let space = space_of(c.address_space_control(), i.b);
     let (cc, value) = match c.probe(ea, space) {
         Ok(walk) => (0, walk.real),
         Err(e) => match e.code {
@@ -38,8 +44,12 @@ fn load_real_address(c: &mut Cpu, i: &Insn, wide: bool) -> Exec {
             code => (3, u64::from(code) | 0x8000_0000),
         },
     };
-    if cc != 3 && (wide || c.is_64bit()) {
+    if cc == 3 {
+        c.set_g32(i.r1, value as u32);
+    } else if wide || c.is_64bit() {
         c.set_g(i.r1, value);
+    } else if value >> 31 != 0 {
+        return Err(c.program(pgm::SPECIAL_OPERATION));
     } else {
         c.set_g32(i.r1, value as u32);
     }
@@ -102,15 +112,17 @@ pub(crate) fn sturg(c: &mut Cpu, i: &Insn) -> Exec {
     Ok(Flow::Next)
 }
 
-/// STORE REAL ADDRESS: where the second operand is.
+/// STORE REAL ADDRESS: where the second operand is, whether DAT is on or not.
 pub(crate) fn strag(c: &mut Cpu, i: &Insn) -> Exec {
     let (to, of) = (c.ea(i), c.ea2(i));
     if to % 8 != 0 {
         return Err(c.specification());
     }
-    c.use_operand(i.b2);
-    let abs = c.translate(of, Space::Operand, Access::Read)?;
-    let real = c.prefixed(abs);
+    let space = space_of(c.address_space_control(), i.b2);
+    let real = match c.probe(of, space) {
+        Ok(walk) => walk.real,
+        Err(e) => return Err(c.translation_exception(e.code, of, space, Access::Read)),
+    };
     c.use_operand(i.b);
     c.write_u64(to, real)?;
     Ok(Flow::Next)
@@ -120,9 +132,9 @@ pub(crate) fn strag(c: &mut Cpu, i: &Insn) -> Exec {
 pub(crate) fn tprot(c: &mut Cpu, i: &Insn) -> Exec {
     let (ea, key) = (c.ea(i), (c.ea2(i) >> 4 & 15) as u8);
     c.use_operand(i.b);
-    let cc = match c.translate_quietly(ea, Access::Write, key) {
+    let cc = match c.examine_quietly(ea, Access::Write, key) {
         Ok(()) => 0,
-        Err(pgm::PROTECTION) => match c.translate_quietly(ea, Access::Read, key) {
+        Err(pgm::PROTECTION) => match c.examine_quietly(ea, Access::Read, key) {
             Ok(()) => 1,
             Err(pgm::PROTECTION) => 2,
             Err(code) => return Err(c.program(code)),
@@ -136,7 +148,7 @@ pub(crate) fn tprot(c: &mut Cpu, i: &Insn) -> Exec {
     Ok(Flow::Next)
 }
 
-/// PURGE TLB.
+/// PURGE TLB: of this CPU only.
 pub(crate) fn ptlb(c: &mut Cpu, _: &Insn) -> Exec {
     c.flush_translations();
     Ok(Flow::Sync)
@@ -147,48 +159,42 @@ pub(crate) fn palb(_: &mut Cpu, _: &Insn) -> Exec {
     Ok(Flow::Next)
 }
 
-/// Sets the invalid bit of a table entry.
-fn invalidate(c: &mut Cpu, at: u64, bit: u64) -> Result<(), Trap> {
+/// Sets bits of the table entry at real address `at`.
+fn invalidate(c: &mut Cpu, at: u64, bits: u64) -> Result<(), Trap> {
     if !c.ram.contains(at, 8) {
         return Err(c.program(pgm::ADDRESSING));
     }
-    let e = c.ram.read_u64(at) | bit;
+    let e = c.ram.read_u64(at) | bits;
     c.ram.write(at, &e.to_be_bytes());
     Ok(())
 }
 
-/// INVALIDATE PAGE TABLE ENTRY. With the IPTE-range facility R3 holds the number of further
-/// entries; with the local-clearing bit M4 nothing different happens to one CPU.
+/// INVALIDATE PAGE TABLE ENTRY.
 pub(crate) fn ipte(c: &mut Cpu, i: &Insn) -> Exec {
-    let origin = c.g(i.r1) & !0x7ff;
-    let mut va = c.g(i.r2);
-    let more = if i.r3 != 0 { c.g(i.r3) & 0xff } else { 0 };
-    for _ in 0..=more {
-        let index = va >> 12 & 0xff;
-        invalidate(c, origin.wrapping_add(index * 8), 0x400)?;
-        c.tlb.flush_page_index(index);
-        if index == 0xff {
-            break;
-        }
-        va = va.wrapping_add(0x1000);
-    }
-    c.translation_changed = true;
+    let index = c.g(i.r2) >> 12 & 0xff;
+    let at = (c.g(i.r1) & !0x7ff).wrapping_add(index * 8);
+    invalidate(c, at, 0x400)?;
+    c.forget_page_index(index);
+    c.flush_others();
     Ok(Flow::Sync)
 }
 
 /// INVALIDATE DAT TABLE ENTRY: region- and segment-table entries, or only clearing by ASCE.
 pub(crate) fn idte(c: &mut Cpu, i: &Insn) -> Exec {
-    let r2 = c.g(i.r2);
-    if r2 & 0x800 == 0 {
-        let level = c.g(i.r1) >> 2 & 3;
-        let index = r2 >> (20 + 11 * level) & 0x7ff;
-        let more = r2 & 0x7ff;
-        for k in 0..=more {
-            let at = (c.g(i.r1) & PAGE_MASK).wrapping_add((index + k) * 8);
+    const CLEAR_BY_ASCE: u64 = 0x800;
+    const TYPE: u64 = 3;
+    let (designation, operand) = (c.g(i.r1), c.g(i.r2));
+    if operand & CLEAR_BY_ASCE == 0 {
+        let level = designation >> 2 & TYPE;
+        let index = operand >> (20 + 11 * level) & 0x7ff;
+        let more = operand & 0x7ff;
+        for n in index..=(index + more).min(0x7ff) {
+            let at = (designation & PAGE_MASK).wrapping_add(n * 8);
             invalidate(c, at, 0x20)?;
         }
     }
     c.flush_translations();
+    c.flush_others();
     Ok(Flow::Sync)
 }
 
@@ -198,27 +204,19 @@ fn compare_swap_purge(c: &mut Cpu, i: &Insn, len: u64) -> Exec {
     let addr = c.g(i.r2) & c.addr_mask & !(len - 1);
     let (expected, new) = (c.g(i.r1), c.g(i.r1 | 1));
     c.use_operand(i.r2);
-    c.check_write(addr, len as usize)?;
     let equal = if len == 8 {
-        let old = c.read_u64(addr)?;
-        if old == expected {
-            c.write_u64(addr, new)?;
-        } else {
-            c.set_g(i.r1, old);
-        }
+        let old = c.compare_and_swap_u64(addr, expected, new)?;
+        c.set_g(i.r1, old);
         old == expected
     } else {
-        let old = c.read_u32(addr)?;
-        if old == expected as u32 {
-            c.write_u32(addr, new as u32)?;
-        } else {
-            c.set_g32(i.r1, old);
-        }
+        let old = c.compare_and_swap_u32(addr, expected as u32, new as u32)?;
+        c.set_g32(i.r1, old);
         old == expected as u32
     };
     c.set_cc(u8::from(!equal));
     if equal && c.g(i.r2) & 3 != 0 {
         c.flush_translations();
+        c.flush_others();
     }
     Ok(Flow::Sync)
 }
@@ -238,7 +236,12 @@ pub(crate) fn cspg(c: &mut Cpu, i: &Insn) -> Exec {
 pub(crate) fn sske(c: &mut Cpu, i: &Insn) -> Exec {
     let abs = real_block(c, i.r2)?;
     let new = c.g(i.r1) as u8 & keys::ALL;
-    let (skip_reference, skip_change) = (i.r3 & 4 != 0, i.r3 & 2 != 0);
+    let m3 = if c.model.has(facility::CONDITIONAL_SSKE) {
+        i.r3
+    } else {
+        0
+    };
+    let (skip_reference, skip_change) = (m3 & 4 != 0, m3 & 2 != 0);
     let old = c.ram.keys().get(abs);
     if skip_reference || skip_change {
         c.set_g(i.r1, c.g(i.r1) & !0xff00 | u64::from(old) << 8);
@@ -253,6 +256,7 @@ pub(crate) fn sske(c: &mut Cpu, i: &Insn) -> Exec {
     }
     c.ram.keys().set(abs, new);
     c.flush_translations();
+    c.flush_others();
     Ok(Flow::Sync)
 }
 
@@ -264,13 +268,25 @@ pub(crate) fn iske(c: &mut Cpu, i: &Insn) -> Exec {
     Ok(Flow::Next)
 }
 
-/// INSERT VIRTUAL STORAGE KEY: access-control bits and fetch protection only.
-pub(crate) fn ivsk(c: &mut Cpu, i: &Insn) -> Exec {
+/// What INSERT VIRTUAL STORAGE KEY and INSERT ADDRESS SPACE CONTROL want: DAT, and the
+/// extraction authority in the problem state.
+fn check_extraction(c: &mut Cpu) -> Result<(), Trap> {
     if !c.is_dat_on() {
         return Err(c.program(pgm::SPECIAL_OPERATION));
     }
+    if c.is_problem_state() && c.crs[0] & cr0::EXTRACTION_AUTHORITY == 0 {
+        return Err(c.program(pgm::PRIVILEGED));
+    }
+    Ok(())
+}
+
+/// INSERT VIRTUAL STORAGE KEY: access-control bits and fetch protection only.
+pub(crate) fn ivsk(c: &mut Cpu, i: &Insn) -> Exec {
+    check_extraction(c)?;
+    let ea = c.g(i.r2) & c.addr_mask;
     c.use_operand(i.r2);
-    let abs = c.translate(c.g(i.r2) & c.addr_mask, Space::Operand, Access::Read)?;
+    // With key 0: this is not an access to what the key protects.
+    let abs = c.examine(ea, Space::Operand, Access::Read, 0)?;
     let key = c.ram.keys().get(abs) & 0xf8;
     c.set_g(i.r1, c.g(i.r1) & !0xff | u64::from(key));
     Ok(Flow::Next)
@@ -282,6 +298,7 @@ pub(crate) fn rrbe(c: &mut Cpu, i: &Insn) -> Exec {
     let old = c.ram.keys().clear_bits(abs, keys::REFERENCE);
     c.set_cc(old >> 1 & 3);
     c.flush_translations();
+    c.flush_others();
     Ok(Flow::Sync)
 }
 
@@ -289,12 +306,7 @@ pub(crate) fn rrbe(c: &mut Cpu, i: &Insn) -> Exec {
 pub(crate) fn tb(c: &mut Cpu, i: &Insn) -> Exec {
     let addr = c.g(i.r2) & c.addr_mask & PAGE_MASK;
     if c.is_low_protected_page(addr) {
-        let bits = crate::cpu::Fault::Program(crate::cpu::ProgramInterruption {
-            code: pgm::PROTECTION,
-            translation_id: addr,
-            ..Default::default()
-        });
-        return Err(c.trap(bits));
+        return Err(c.low_address_protection(addr));
     }
     let abs = real_block(c, i.r2)?;
     c.ram.write(abs, &[0; 0x1000]);
@@ -305,14 +317,14 @@ pub(crate) fn tb(c: &mut Cpu, i: &Insn) -> Exec {
 /// SET ADDRESS SPACE CONTROL (FAST).
 pub(crate) fn sac(c: &mut Cpu, i: &Insn) -> Exec {
     let mode = c.ea(i) >> 8 & 15;
-    if mode > 3 {
-        return Err(c.specification());
+    if !c.is_dat_on() || c.crs[0] & cr0::SECONDARY_SPACE == 0 {
+        return Err(c.program(pgm::SPECIAL_OPERATION));
     }
     if mode == 3 && c.is_problem_state() {
         return Err(c.program(pgm::PRIVILEGED));
     }
-    if !c.is_dat_on() || c.crs[0] & cr0::SECONDARY_SPACE == 0 {
-        return Err(c.program(pgm::SPECIAL_OPERATION));
+    if mode > 3 {
+        return Err(c.specification());
     }
     // Operand 0 primary, 1 secondary, 2 access register, 3 home; PSW 0, 2, 1, 3.
     let asc = [0, 2, 1, 3][mode as usize];
@@ -323,9 +335,7 @@ pub(crate) fn sac(c: &mut Cpu, i: &Insn) -> Exec {
 
 /// INSERT ADDRESS SPACE CONTROL.
 pub(crate) fn iac(c: &mut Cpu, i: &Insn) -> Exec {
-    if !c.is_dat_on() {
-        return Err(c.program(pgm::SPECIAL_OPERATION));
-    }
+    check_extraction(c)?;
     let mode = [0, 2, 1, 3][usize::from(c.address_space_control())];
     c.set_g(i.r1, c.g(i.r1) & !0xff00 | u64::from(mode) << 8);
     c.set_cc(mode);
@@ -350,13 +360,7 @@ fn operand_access(c: &mut Cpu, control: u16, base: u8) -> Result<(Space, u8), Tr
         }
         check_key_authority(c, key, control & 2 != 0)?;
     }
-    let space = match asc {
-        0 => Space::Primary,
-        1 => Space::Access(base & 15),
-        2 => Space::Secondary,
-        _ => Space::Home,
-    };
-    Ok((space, key))
+    Ok((space_of(asc, base), key))
 }
 
 /// In the problem state the PSW-key mask of control register 3 says which keys may be used.
@@ -367,22 +371,31 @@ fn check_key_authority(c: &mut Cpu, key: u8, named: bool) -> Result<(), Trap> {
     Ok(())
 }
 
-/// Moves between spaces in pieces that trap as a whole.
-fn move_between(
-    c: &mut Cpu,
-    to: (Space, u8, u64),
-    from: (Space, u8, u64),
-    len: usize,
-) -> Result<(), Trap> {
-    let mut buf = [0; 256];
-    for at in (0..len).step_by(256) {
-        let n = (len - at).min(256);
-        let address = |base: u64| base.wrapping_add(at as u64);
-        let mask = c.addr_mask;
-        c.read_with_key(from.0, from.1, address(from.2) & mask, &mut buf[..n])?;
-        c.write_with_key(to.0, to.1, address(to.2) & mask, &buf[..n])?;
+/// A space, an access key, and an address.
+type Place = (Space, u8, u64);
+
+/// Moves at most 4096 bytes between spaces. Nothing is stored unless all can be.
+fn move_between(c: &mut Cpu, to: Place, from: Place, len: usize) -> Result<(), Trap> {
+    fn through(c: &mut Cpu, to: Place, from: Place, buf: &mut [u8]) -> Result<(), Trap> {
+        c.read_with_key(from.0, from.1, from.2, buf)?;
+        c.write_with_key(to.0, to.1, to.2, buf)
     }
-    Ok(())
+    match len {
+        0 => Ok(()),
+        1..=256 => through(c, to, from, &mut [0; 256][..len]),
+        _ => through(c, to, from, &mut [0; 4096][..len]),
+    }
+}
+
+/// What an instruction that moves between spaces does with the length it was given: how many
+/// bytes it moves, and the condition code, 3 where that is not all.
+fn limited(c: &mut Cpu, r: u8, limit: u64) -> (usize, u8) {
+    let len = if c.is_64bit() {
+        c.g(r)
+    } else {
+        c.g32(r).into()
+    };
+    (len.min(limit) as usize, if len > limit { 3 } else { 0 })
 }
 
 /// MOVE WITH OPTIONAL SPECIFICATIONS: up to 4096 bytes between spaces and keys that general
@@ -395,18 +408,8 @@ pub(crate) fn mvcos(c: &mut Cpu, i: &Insn) -> Exec {
     let controls = c.g32(0);
     let (to_space, to_key) = operand_access(c, (controls >> 16) as u16, i.b)?;
     let (from_space, from_key) = operand_access(c, controls as u16, i.b2)?;
-    let len = if c.is_64bit() {
-        c.g(i.r3)
-    } else {
-        c.g32(i.r3).into()
-    };
-    let cc = if len > 4096 { 3 } else { 0 };
-    move_between(
-        c,
-        (to_space, to_key, to),
-        (from_space, from_key, from),
-        len.min(4096) as usize,
-    )?;
+    let (len, cc) = limited(c, i.r3, 4096);
+    move_between(c, (to_space, to_key, to), (from_space, from_key, from), len)?;
     c.set_cc(cc);
     Ok(Flow::Next)
 }
@@ -423,11 +426,7 @@ fn move_primary_secondary(c: &mut Cpu, i: &Insn, to_primary: bool) -> Exec {
     }
     let key = (c.g(i.r3) >> 4 & 15) as u8;
     check_key_authority(c, key, true)?;
-    let len = if c.is_64bit() {
-        c.g(i.r1)
-    } else {
-        c.g32(i.r1).into()
-    };
+    let (len, cc) = limited(c, i.r1, 256);
     let primary = (Space::Primary, c.psw_key());
     let secondary = (Space::Secondary, key);
     let (t, f) = if to_primary {
@@ -435,8 +434,8 @@ fn move_primary_secondary(c: &mut Cpu, i: &Insn, to_primary: bool) -> Exec {
     } else {
         (secondary, primary)
     };
-    move_between(c, (t.0, t.1, to), (f.0, f.1, from), len.min(256) as usize)?;
-    c.set_cc(if len > 256 { 3 } else { 0 });
+    move_between(c, (t.0, t.1, to), (f.0, f.1, from), len)?;
+    c.set_cc(cc);
     Ok(Flow::Next)
 }
 
@@ -450,24 +449,25 @@ pub(crate) fn mvcs(c: &mut Cpu, i: &Insn) -> Exec {
     move_primary_secondary(c, i, false)
 }
 
+/// The spaces of the first and the second operand.
+fn operand_spaces(c: &mut Cpu, i: &Insn) -> (Space, Space) {
+    let mut space = |base| {
+        c.use_operand(base);
+        c.operand_space()
+    };
+    (space(i.b), space(i.b2))
+}
+
 /// MOVE WITH KEY: the second operand is fetched with the key in R3.
 pub(crate) fn mvck(c: &mut Cpu, i: &Insn) -> Exec {
     let (to, from) = (c.ea(i), c.ea2(i));
     let key = (c.g(i.r3) >> 4 & 15) as u8;
     check_key_authority(c, key, true)?;
-    let len = if c.is_64bit() {
-        c.g(i.r1)
-    } else {
-        c.g32(i.r1).into()
-    };
+    let (len, cc) = limited(c, i.r1, 256);
+    let (to_space, from_space) = operand_spaces(c, i);
     let to_key = c.psw_key();
-    move_between(
-        c,
-        (Space::Operand, to_key, to),
-        (Space::Operand, key, from),
-        len.min(256) as usize,
-    )?;
-    c.set_cc(if len > 256 { 3 } else { 0 });
+    move_between(c, (to_space, to_key, to), (from_space, key, from), len)?;
+    c.set_cc(cc);
     Ok(Flow::Next)
 }
 
@@ -479,12 +479,8 @@ fn move_keyed(c: &mut Cpu, i: &Insn, source_key: bool) -> Exec {
     let len = usize::from(c.g(0) as u8) + 1;
     let mine = c.psw_key();
     let (to_key, from_key) = if source_key { (mine, key) } else { (key, mine) };
-    move_between(
-        c,
-        (Space::Operand, to_key, to),
-        (Space::Operand, from_key, from),
-        len,
-    )?;
+    let (to_space, from_space) = operand_spaces(c, i);
+    move_between(c, (to_space, to_key, to), (from_space, from_key, from), len)?;
     Ok(Flow::Next)
 }
 
