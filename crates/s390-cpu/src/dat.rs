@@ -599,3 +599,6 @@ impl Cpu {
         self.is_low_protected_page(ea) && ea & 0xfff < 0x200
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,9 +19,9 @@ pub struct CpuModel {
 impl CpuModel {
     /// Every facility that this CPU implements.
     pub fn max() -> Self {
-        const BITS: [u8; 30] = [
-            0, 1, 2, 3, 7, 9, 16, 18, 21, 22, 24, 25, 27, 28, 30, 31, 32, 33, 34, 35, 37, 40, 41,
-            45, 49, 52, 53, 58, 61, 138,
+        const BITS: [u8; 31] = [
+            0, 1, 2, 3, 7, 9, 10, 16, 18, 21, 22, 24, 25, 27, 28, 30, 31, 32, 33, 34, 35, 37, 40,
+            41, 45, 49, 52, 53, 58, 61, 138,
         ];
         let mut facilities = [0; 4];
         for bit in BITS {

@@ -493,3 +493,6 @@ pub(crate) fn mvcsk(c: &mut Cpu, i: &Insn) -> Exec {
 pub(crate) fn mvcdk(c: &mut Cpu, i: &Insn) -> Exec {
     move_keyed(c, i, false)
 }
+
+#[cfg(test)]
+mod tests;
