@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use s390_sclp::Consoles;
 use s390_virtio_devices::net::MacAddress;
 
-use crate::config::{Backend, ConsoleConfig, DiskConfig, NetConfig, VmConfig};
+use crate::config::{Backend, ConsoleConfig, DiskConfig, Hardware, NetConfig, VmConfig};
 
 /// A minimal virtual machine monitor for s390: boots Linux with disk and network on any machine.
 #[derive(Debug, Parser)]
@@ -55,6 +56,16 @@ pub struct BootArguments {
     /// Where the consoles go: stdio, file=F or none.
     #[arg(long, value_name = "stdio|file=F|none", default_value = "stdio")]
     console: ConsoleConfig,
+    /// The consoles of the SCLP. Linux prefers them to the virtio console, hvc0, unless it is
+    /// told otherwise with console= on its command line; with none, hvc0 is all there is.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "vt220|line|both|none",
+        default_value = "vt220",
+        hide_possible_values = true
+    )]
+    sclp_console: SclpConsoleArgument,
     #[command(flatten)]
     machine: MachineArguments,
 }
@@ -84,6 +95,29 @@ enum BackendArgument {
     Kvm,
 }
 
+#[derive(Copy, Clone, Debug, ValueEnum)]
+enum SclpConsoleArgument {
+    /// The VT220 terminal.
+    Vt220,
+    /// The line-mode console.
+    Line,
+    /// Both.
+    Both,
+    /// Neither.
+    None,
+}
+
+impl From<SclpConsoleArgument> for Consoles {
+    fn from(console: SclpConsoleArgument) -> Self {
+        match console {
+            SclpConsoleArgument::Vt220 => Consoles::Vt220,
+            SclpConsoleArgument::Line => Consoles::LineMode,
+            SclpConsoleArgument::Both => Consoles::Both,
+            SclpConsoleArgument::None => Consoles::None,
+        }
+    }
+}
+
 impl From<BackendArgument> for Backend {
     fn from(backend: BackendArgument) -> Self {
         match backend {
@@ -100,11 +134,14 @@ impl From<BootArguments> for VmConfig {
             kernel: arguments.kernel,
             initrd: arguments.initrd,
             command_line: arguments.cmdline,
-            memory_size: arguments.memory,
+            hardware: Hardware {
+                memory_size: arguments.memory,
+                backend: arguments.machine.backend.into(),
+                sclp_consoles: arguments.sclp_console.into(),
+            },
             disks: arguments.disk,
             nets: arguments.net,
             console: arguments.console,
-            backend: arguments.machine.backend.into(),
         }
     }
 }
@@ -233,11 +270,13 @@ mod tests {
     fn defaults() {
         let config = boot(&[]).unwrap();
         assert_eq!(config.kernel, PathBuf::from("image"));
-        assert_eq!(config.memory_size, 256 << 20);
-        assert_eq!(
-            (config.console, config.backend),
-            (ConsoleConfig::Stdio, Backend::Auto)
-        );
+        let hardware = Hardware {
+            memory_size: 256 << 20,
+            backend: Backend::Auto,
+            sclp_consoles: Consoles::Vt220,
+        };
+        assert_eq!(config.hardware, hardware);
+        assert_eq!(config.console, ConsoleConfig::Stdio);
         assert!(config.initrd.is_none() && config.disks.is_empty() && config.nets.is_empty());
     }
 
@@ -260,13 +299,20 @@ mod tests {
             "tap=tap1,mac=02:00:00:00:00:01",
             "--console",
             "file=log",
+            "--sclp-console",
+            "none",
             "--backend",
             "emulated",
         ])
         .unwrap();
         assert_eq!(config.initrd, Some("i".into()));
         assert_eq!(config.command_line.as_deref(), Some("-x root=/dev/vda"));
-        assert_eq!(config.memory_size, 1 << 30);
+        let hardware = Hardware {
+            memory_size: 1 << 30,
+            backend: Backend::Emulated,
+            sclp_consoles: Consoles::None,
+        };
+        assert_eq!(config.hardware, hardware);
         let disk = |path: &str, read_only| DiskConfig {
             path: path.into(),
             read_only,
@@ -281,7 +327,6 @@ mod tests {
         );
         assert_eq!(config.nets[1].mac, Some(MacAddress([2, 0, 0, 0, 0, 1])));
         assert_eq!(config.console, ConsoleConfig::File("log".into()));
-        assert_eq!(config.backend, Backend::Emulated);
     }
 
     #[test]
@@ -329,6 +374,8 @@ mod tests {
             assert_eq!(error.exit_code(), 2);
         }
         assert_eq!(boot(&["--backend", "xen"]).unwrap_err().exit_code(), 2);
+        let error = boot(&["--sclp-console", "hvc0"]).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
         let error = Cli::try_parse_from(["s390-vmm", "boot"]).unwrap_err();
         assert_eq!(error.exit_code(), 2);
     }

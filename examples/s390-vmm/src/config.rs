@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use s390_sclp::Consoles;
 use s390_virtio_devices::net::MacAddress;
 
 /// What runs the guest.
@@ -47,6 +48,17 @@ pub enum ConsoleConfig {
     None,
 }
 
+/// A machine before anything is plugged in.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hardware {
+    /// RAM in bytes: a multiple of 1 MiB.
+    pub memory_size: u64,
+    /// What runs the guest.
+    pub backend: Backend,
+    /// The consoles that the SCLP offers, beside the virtio console, which is always there.
+    pub sclp_consoles: Consoles,
+}
+
 /// A virtual machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VmConfig {
@@ -56,14 +68,12 @@ pub struct VmConfig {
     pub initrd: Option<PathBuf>,
     /// The command line; without it, the one that the image brings with it.
     pub command_line: Option<String>,
-    /// RAM in bytes: a multiple of 1 MiB.
-    pub memory_size: u64,
+    /// The machine itself.
+    pub hardware: Hardware,
     /// The disks, in the order in which the guest finds them.
     pub disks: Vec<DiskConfig>,
     /// The network interfaces, in the order in which the guest finds them.
     pub nets: Vec<NetConfig>,
     /// Where the consoles go.
     pub console: ConsoleConfig,
-    /// What runs the guest.
-    pub backend: Backend,
 }

@@ -40,7 +40,7 @@ pub fn boot(config: &VmConfig) -> Result<End> {
     }
     let console = console::Console::open(&config.console)?;
     let output = console.output();
-    let mut vm = VirtualMachine::new(image, config.memory_size, config.backend, &output)?;
+    let mut vm = VirtualMachine::new(image, &config.hardware, &output)?;
     for disk in &config.disks {
         vm.add_disk(disk)?;
     }

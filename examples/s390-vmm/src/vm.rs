@@ -18,7 +18,7 @@ use s390_virtio_devices::rng::Rng;
 use s390_virtio_devices::{S390Legacy, VirtioBus, VirtioDevice};
 
 use crate::backend::create_vm;
-use crate::config::{Backend, DiskConfig, NetConfig};
+use crate::config::{DiskConfig, Hardware, NetConfig};
 use crate::console::{ConsoleOutput, Keyboard, Source};
 use crate::event_loop::{EventLoop, Subscriber};
 use crate::memory::allocate;
@@ -51,16 +51,12 @@ pub(crate) struct VirtualMachine {
 }
 
 impl VirtualMachine {
-    /// A machine with `ram_size` bytes of RAM that will boot `image`; its consoles print to
-    /// `output`. It has a console and an entropy device.
-    pub(crate) fn new(
-        image: Image,
-        ram_size: u64,
-        backend: Backend,
-        output: &ConsoleOutput,
-    ) -> Result<Self> {
+    /// A machine that will boot `image`; its consoles print to `output`. It has a virtio console
+    /// and an entropy device.
+    pub(crate) fn new(image: Image, hardware: &Hardware, output: &ConsoleOutput) -> Result<Self> {
+        let ram_size = hardware.memory_size;
         let (memory, page) = allocate(ram_size)?;
-        let vm = create_vm(backend, &memory)?;
+        let vm = create_vm(hardware.backend, &memory)?;
         let bus = Arc::new(VirtioBus::new(memory.clone(), page, vm.clone())?);
         bus.set_early_console(Box::new(output.of(Source::Sclp)));
         let mut sclp_output = output.of(Source::Sclp);
@@ -68,7 +64,11 @@ impl VirtualMachine {
             // What nobody can read any more is lost; the guest goes on.
             let _ = std::io::Write::write_all(&mut sclp_output, bytes);
         };
-        let sclp = Sclp::new(SclpConfig::new(ram_size, CPUS), Box::new(sink))?;
+        let sclp_config = SclpConfig {
+            consoles: hardware.sclp_consoles,
+            ..SclpConfig::new(ram_size, CPUS)
+        };
+        let sclp = Sclp::new(sclp_config, Box::new(sink))?;
         let sclp = Arc::new(Mutex::new(sclp));
         let vcpus = (0..CPUS)
             .map(|address| vm.create_vcpu(address))

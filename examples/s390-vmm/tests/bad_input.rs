@@ -65,6 +65,15 @@ fn a_kernel_that_is_no_kernel() {
 }
 
 #[test]
+fn an_initrd_that_is_not_there() {
+    let arguments = ["boot", "--kernel", GUEST, "--initrd", "/nonexistent/initrd"];
+    assert_eq!(
+        sentence(&arguments),
+        "cannot read \"/nonexistent/initrd\": No such file or directory (os error 2)"
+    );
+}
+
+#[test]
 fn a_kernel_that_does_not_fit() {
     let directory = tempfile::tempdir().unwrap();
     let initrd = directory.path().join("initrd");
@@ -158,6 +167,10 @@ fn usage_errors_have_their_own_status() {
         (
             &["boot", "--kernel", GUEST, "--console", "pty"],
             "\"pty\" is not known here; expected stdio, file=F or none",
+        ),
+        (
+            &["boot", "--kernel", GUEST, "--sclp-console", "hvc0"],
+            "[possible values: vt220, line, both, none]",
         ),
         (
             &["boot", "--kernel", GUEST, "--backend", "xen"],

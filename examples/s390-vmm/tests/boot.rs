@@ -7,7 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
-use common::{vmm, GUEST};
+use common::{sector, vmm, GUEST};
 
 fn boot(arguments: &[&str]) -> Output {
     vmm()
@@ -106,6 +106,16 @@ fn the_console_can_be_a_file_or_nothing() {
 }
 
 #[test]
+fn without_consoles_of_the_sclp_there_is_the_early_console() {
+    for console in ["none", "line"] {
+        let output = boot(&["--sclp-console", console]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let stdout = text(&output.stdout);
+        assert!(stdout.contains("s390 bare guest"), "{console}: {stdout}");
+    }
+}
+
+#[test]
 fn a_foreign_disk_is_rewritten_on_demand_only() {
     let (_directory, path) = disk(1 << 20);
     let option = format!("path={}", path.display());
@@ -121,6 +131,35 @@ fn a_foreign_disk_is_rewritten_on_demand_only() {
     }
     assert_ne!(image[512..1024], [0; 512]);
     assert_eq!(image[16 * 512..], vec![0; (1 << 20) - 16 * 512]);
+}
+
+#[test]
+fn every_other_sector_of_a_disk_with_the_pattern_is_rewritten() {
+    let (_directory, path) = disk(0);
+    let image: Vec<u8> = (0..64).flat_map(|n| sector(n, false)).collect();
+    fs::write(&path, &image).unwrap();
+    let option = format!("path={}", path.display());
+    let output = boot(&["--disk", &option, "--cmdline", "sectors=16"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    let stdout = text(&output.stdout);
+    assert!(
+        stdout.contains("block: 16 sectors verified, 8 rewritten"),
+        "{stdout}"
+    );
+    for (number, found) in (0..).zip(fs::read(&path).unwrap().chunks(512)) {
+        let rewritten = number < 16 && number % 2 == 0;
+        assert!(found == sector(number, rewritten), "sector {number}");
+    }
+    // A second run puts everything back.
+    let output = boot(&["--disk", &option, "--cmdline", "sectors=16"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stdout));
+    assert!(fs::read(&path).unwrap() == image);
+    // And one wrong bit is found.
+    let mut spoilt = image;
+    spoilt[5 * 512 + 99] ^= 1;
+    fs::write(&path, &spoilt).unwrap();
+    let output = boot(&["--disk", &option, "--cmdline", "sectors=16"]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stdout));
 }
 
 #[test]

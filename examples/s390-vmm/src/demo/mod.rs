@@ -12,7 +12,7 @@ use std::time::Instant;
 use s390_loader::Image;
 use s390_virtio_devices::net::DatagramLink;
 
-use crate::config::{Backend, DiskConfig};
+use crate::config::{Backend, DiskConfig, Hardware};
 use crate::console::ConsoleOutput;
 use crate::signals::Signals;
 use crate::vm::VirtualMachine;
@@ -49,7 +49,12 @@ pub fn run(backend: &Backend) -> Result<End> {
         peer::PEER_ADDRESS
     );
     let guest = Image::new(GUEST.to_vec())?.with_command_line(command_line.as_bytes())?;
-    let mut vm = VirtualMachine::new(guest, MEMORY, *backend, &output)?;
+    let hardware = Hardware {
+        memory_size: MEMORY,
+        backend: *backend,
+        ..Hardware::default()
+    };
+    let mut vm = VirtualMachine::new(guest, &hardware, &output)?;
     vm.add_disk(&DiskConfig {
         path: image.clone(),
         read_only: false,

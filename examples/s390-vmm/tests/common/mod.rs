@@ -7,6 +7,21 @@ use std::process::Command;
 #[allow(dead_code)]
 pub const GUEST: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../bare-guest/bare-guest.elf");
 
+/// Sector `number` of a disk with the guest's pattern (see its README), plain or complemented.
+#[allow(dead_code)]
+pub fn sector(number: u64, complemented: bool) -> Vec<u8> {
+    let next = |x: &u64| {
+        let product = x.wrapping_mul(6_364_136_223_846_793_005);
+        Some(product.wrapping_add(1_442_695_040_888_963_407))
+    };
+    let mask = |i| if complemented && i > 0 { u64::MAX } else { 0 };
+    let words = std::iter::successors(Some(number), next).take(64);
+    words
+        .enumerate()
+        .flat_map(|(i, x)| (x ^ mask(i)).to_be_bytes())
+        .collect()
+}
+
 /// The words of the command `s390-vmm`. A test that itself runs under an emulator of s390x
 /// programs has to start others in the same way.
 pub fn words() -> Vec<String> {
