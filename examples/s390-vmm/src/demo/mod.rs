@@ -6,6 +6,7 @@ mod disk;
 mod peer;
 
 use std::io::{self, Write};
+use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -39,7 +40,7 @@ pub fn run(backend: &Backend) -> Result<End> {
     let directory = tempfile::tempdir().map_err(Error::host("create a directory"))?;
     let image = directory.path().join("disk.img");
     disk::create(&image, SECTORS).map_err(Error::host("create a disk image"))?;
-    let (link, socket) = DatagramLink::pair().map_err(Error::host("create a socket"))?;
+    let (link, socket, _open) = link().map_err(Error::host("create a socket"))?;
 
     let console = GuestConsole::default();
     let output = ConsoleOutput::new(console.clone());
@@ -86,6 +87,14 @@ pub fn run(backend: &Backend) -> Result<End> {
         network.answered, network.answers
     ));
     Ok(End::PowerOff)
+}
+
+/// The guest's end of the link, the peer's, and what keeps the guest's end open when the guest is
+/// gone: a socket whose other end was closed drops what it has not delivered.
+fn link() -> io::Result<(DatagramLink, UnixDatagram, UnixDatagram)> {
+    let (near, far) = UnixDatagram::pair()?;
+    let open = near.try_clone()?;
+    Ok((DatagramLink::new(near)?, far, open))
 }
 
 fn check(network: &PeerReport) -> Result<()> {

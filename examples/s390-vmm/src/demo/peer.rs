@@ -81,8 +81,10 @@ struct Stack {
     ping: SocketHandle,
     pings: u16,
     answers: u16,
-    /// When the last ping was sent, with its sequence number.
-    sent: Option<(Instant, u16)>,
+    /// When the last ping was sent, unless it was answered.
+    sent: Option<Instant>,
+    /// The highest sequence number that was sent.
+    last: Option<u16>,
 }
 
 impl Stack {
@@ -114,13 +116,20 @@ impl Stack {
             pings,
             answers: 0,
             sent: None,
+            last: None,
         })
     }
 
     fn run(mut self, stop: &AtomicBool) -> io::Result<PeerReport> {
         let mut guest_is_there = false;
-        while !stop.load(Ordering::Acquire) {
-            guest_is_there |= self.link.wait()?;
+        loop {
+            // The last answer may be on the link still when the guest has ended.
+            let stopping = stop.load(Ordering::Acquire);
+            let frame = self.link.wait()?;
+            if stopping && !frame {
+                break;
+            }
+            guest_is_there |= frame;
             let now = Instant::now();
             self.interface.poll(now, &mut self.link, &mut self.sockets);
             self.receive_answers();
@@ -147,8 +156,9 @@ impl Stack {
             else {
                 continue;
             };
-            let expected = self.sent.is_some_and(|(_, sent)| sent == seq_no);
-            if expected && from == IpAddress::Ipv4(GUEST_ADDRESS) && data == data_of(seq_no) {
+            // Answers to a ping that was sent twice count twice, as they do for the guest.
+            let known = self.last.is_some_and(|last| seq_no <= last);
+            if known && from == IpAddress::Ipv4(GUEST_ADDRESS) && data == data_of(seq_no) {
                 self.answers += 1;
                 self.sent = None;
             }
@@ -157,8 +167,8 @@ impl Stack {
 
     /// One ping at a time, the next one when it was answered.
     fn send_ping(&mut self, now: Instant) {
-        let due = self.sent.is_none_or(|(at, _)| now - at >= RESEND);
-        if self.answers == self.pings || !due {
+        let due = self.sent.is_none_or(|at| now - at >= RESEND);
+        if self.answers >= self.pings || !due {
             return;
         }
         let data = data_of(self.answers);
@@ -171,7 +181,8 @@ impl Stack {
         if let Ok(payload) = socket.send(echo.buffer_len(), IpAddress::Ipv4(GUEST_ADDRESS)) {
             let mut packet = Icmpv4Packet::new_unchecked(payload);
             echo.emit(&mut packet, &ChecksumCapabilities::default());
-            self.sent = Some((now, self.answers));
+            self.sent = Some(now);
+            self.last = Some(self.answers);
         }
     }
 }
@@ -203,9 +214,7 @@ impl Link {
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock
                 | io::ErrorKind::TimedOut
-                | io::ErrorKind::Interrupted
-                // The guest's end was closed, which the machine does when it ends.
-                | io::ErrorKind::ConnectionReset => Ok(false),
+                | io::ErrorKind::Interrupted => Ok(false),
                 _ => Err(error),
             },
         }
@@ -265,4 +274,61 @@ fn is_echo_reply(frame: &[u8]) -> bool {
     packet.next_header() == IpProtocol::Icmp
         && Icmpv4Packet::new_checked(packet.payload())
             .is_ok_and(|packet| packet.msg_type() == smoltcp::wire::Icmpv4Message::EchoReply)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GUEST: EthernetAddress = EthernetAddress([2, 0, 0, 0, 0, 1]);
+
+    /// An echo reply of the guest in a frame for the peer.
+    fn reply(sequence: u16) -> Vec<u8> {
+        let checksums = ChecksumCapabilities::default();
+        let data = data_of(sequence);
+        let echo = Icmpv4Repr::EchoReply {
+            ident: IDENT,
+            seq_no: sequence,
+            data: &data,
+        };
+        let ip = smoltcp::wire::Ipv4Repr {
+            src_addr: GUEST_ADDRESS,
+            dst_addr: PEER_ADDRESS,
+            next_header: IpProtocol::Icmp,
+            payload_len: echo.buffer_len(),
+            hop_limit: 64,
+        };
+        let ethernet = smoltcp::wire::EthernetRepr {
+            src_addr: GUEST,
+            dst_addr: HARDWARE_ADDRESS,
+            ethertype: smoltcp::wire::EthernetProtocol::Ipv4,
+        };
+        let mut bytes = vec![0; 14 + 20 + echo.buffer_len()];
+        let mut frame = EthernetFrame::new_unchecked(&mut bytes);
+        ethernet.emit(&mut frame);
+        let mut packet = Ipv4Packet::new_unchecked(frame.payload_mut());
+        ip.emit(&mut packet, &checksums);
+        echo.emit(
+            &mut Icmpv4Packet::new_unchecked(packet.payload_mut()),
+            &checksums,
+        );
+        bytes
+    }
+
+    #[test]
+    fn what_is_on_the_link_when_the_guest_ends_is_counted() {
+        let (guest, socket) = UnixDatagram::pair().unwrap();
+        let mut stack = Stack::new(socket, 3).unwrap();
+        stack.last = Some(1);
+        // The second one was sent twice, and the last one never.
+        for sequence in [0, 1, 1, 7] {
+            guest.send(&reply(sequence)).unwrap();
+        }
+        let report = stack.run(&AtomicBool::new(true)).unwrap();
+        let expected = PeerReport {
+            answered: 0,
+            answers: 3,
+        };
+        assert_eq!(report, expected);
+    }
 }
