@@ -46,7 +46,10 @@ impl Machine {
     fn run_until(&mut self, addr: u64, code: u16) -> Psw {
         self.cpu.set_psw(Psw::ipl(addr));
         let exit = self.cpu.run().unwrap();
-        assert!(matches!(exit, VcpuExit::Intercept(i) if i.code == Intercept::WAIT), "{exit:x?}");
+        assert!(
+            matches!(exit, VcpuExit::Intercept(i) if i.code == Intercept::WAIT),
+            "{exit:x?}"
+        );
         let at = GuestAddress(lowcore::PGM_CODE.offset.into());
         let found: [u8; 2] = self.memory.read_obj(at).unwrap();
         assert_eq!(u16::from_be_bytes(found), code);
