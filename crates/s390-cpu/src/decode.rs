@@ -223,6 +223,9 @@ pub(crate) fn decode(text: u64, ctx: &Context, has_facility: impl Fn(u8) -> bool
 fn uses_additional_fp(i: &Insn, entry: &Entry) -> bool {
     let extra = |r: u8| r & !6 != 0;
     match entry.format {
+        // The other register is a general one.
+        _ if i.op == Op::LDGR => extra(i.r1),
+        _ if i.op == Op::LGDR => extra(i.r2),
         Format::RX | Format::RXY | Format::RXE => extra(i.r1),
         Format::RR | Format::RRE => extra(i.r1) || extra(i.r2),
         _ => extra(i.r1) || extra(i.r2) || extra(i.r3),
@@ -314,4 +317,28 @@ fn operands(text: u64, entry: &Entry, ctx: &Context) -> Insn {
         }
     }
     i
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn op(text: u64) -> Op {
+        let ctx = Context {
+            addr: 0x1000,
+            addr_mask: u64::MAX,
+            problem_state: false,
+            afp: false,
+        };
+        decode(text << 16, &ctx, |_| true).op
+    }
+
+    #[test]
+    fn test_additional_floating_point_registers() {
+        // LDGR 2,11; LDGR 3,11; LGDR 11,2; LGDR 11,3
+        assert_eq!(op(0xb3c1_002b), Op::LDGR);
+        assert_eq!(op(0xb3c1_003b), Op::FpRegisterDisabled);
+        assert_eq!(op(0xb3cd_00b2), Op::LGDR);
+        assert_eq!(op(0xb3cd_00b3), Op::FpRegisterDisabled);
+    }
 }
