@@ -439,11 +439,6 @@ impl Cpu {
         }))
     }
 
-    /// Whether the last trap was a page-translation exception.
-    pub(crate) fn is_page_translation_fault(&self) -> bool {
-        matches!(self.fault, Fault::Program(p) if p.code == pgm::PAGE_TRANSLATION)
-    }
-
     /// Checks that `n` names an even-odd register pair.
     #[inline(always)]
     pub(crate) fn even(&mut self, n: u8) -> Result<(), Trap> {

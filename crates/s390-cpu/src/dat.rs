@@ -328,11 +328,25 @@ impl Cpu {
         }
     }
 
-    /// The access register that the operand with base register `base` uses in the
-    /// access-register mode. Instructions with two storage operands say which one they are at.
+    /// Whether access registers say where storage operands are.
+    #[inline(always)]
+    pub(crate) fn is_access_register_mode(&self) -> bool {
+        self.tlb.asn == NEVER_FAST
+    }
+
+    /// What follows is an access to the operand with base register `base` (or register `base`
+    /// where that holds its address), for the access-register mode. Instructions with one
+    /// storage operand need not say it.
     #[inline(always)]
     pub(crate) fn use_operand(&mut self, base: u8) {
         self.operand_ar = base & 15;
+    }
+
+    /// [`Cpu::use_operand`] in front of an access.
+    #[inline(always)]
+    pub(crate) fn at(&mut self, base: u8) -> &mut Self {
+        self.use_operand(base);
+        self
     }
 
     // --- translation ---------------------------------------------------------------------
@@ -600,5 +614,7 @@ impl Cpu {
     }
 }
 
+#[cfg(test)]
+mod access_register_tests;
 #[cfg(test)]
 mod tests;

@@ -99,10 +99,15 @@ impl Engine {
             self.cache.forget_translations();
         }
         let addr = self.cpu.psw_addr;
-        let mut event = match self.cache.find(&mut self.cpu, addr) {
-            Ok(Some(id)) => self.run_blocks(id),
-            Ok(None) => self.run_one(),
-            Err(_) => Event::FetchFault,
+        // Only instructions that run alone say which access register is theirs.
+        let mut event = if self.cpu.is_access_register_mode() {
+            self.run_one()
+        } else {
+            match self.cache.find(&mut self.cpu, addr) {
+                Ok(Some(id)) => self.run_blocks(id),
+                Ok(None) => self.run_one(),
+                Err(_) => Event::FetchFault,
+            }
         };
         if matches!(event, Event::Fault(_)) && self.cpu.fault == Fault::OwnBlock {
             event = self.run_one();

@@ -6,6 +6,10 @@
 pub(crate) mod facility {
     /// Part of every z/Architecture CPU.
     pub(crate) const BASE: u8 = 0;
+    /// M3 of TRANSLATE ONE TO ONE and its like.
+    pub(crate) const ETF2_ENHANCEMENT: u8 = 24;
+    /// Well-formedness checking of CONVERT UTF-8 TO UTF-16 and its like.
+    pub(crate) const ETF3_ENHANCEMENT: u8 = 30;
     /// M3 of SET STORAGE KEY EXTENDED.
     pub(crate) const CONDITIONAL_SSKE: u8 = 10;
 }

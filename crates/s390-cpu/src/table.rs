@@ -8,7 +8,8 @@
 use std::slice::Iter;
 
 use crate::cpu::{Cpu, Exec, Fault, Flow};
-use crate::decode::{Format, Insn};
+pub use crate::decode::Format;
+use crate::decode::Insn;
 use crate::exec::*;
 
 /// What the decoder and the block builder need to know of an instruction.
@@ -122,6 +123,7 @@ fn trapped(cpu: &mut Cpu, mut end: Exec, i: &Insn, rest: Iter<'_, Insn>) -> Exec
 
 /// Executes one instruction.
 pub(crate) fn execute(cpu: &mut Cpu, i: &Insn) -> Exec {
+    cpu.use_operand(i.b);
     cpu.with_slow_accesses(|cpu| SEMANTICS[i.op as usize](cpu, i))
 }
 

@@ -382,7 +382,9 @@ pub(crate) fn stpt(c: &mut Cpu, i: &Insn) -> Exec {
 /// and the doubleword that R3 points to.
 pub(crate) fn ectg(c: &mut Cpu, i: &Insn) -> Exec {
     let (first, second, third) = (c.ea(i), c.ea2(i), c.g(i.r3) & c.addr_mask);
-    let (a, b, r3) = (c.read_u64(first)?, c.read_u64(second)?, c.read_u64(third)?);
+    let a = c.at(i.b).read_u64(first)?;
+    let b = c.at(i.b2).read_u64(second)?;
+    let r3 = c.at(i.r3).read_u64(third)?;
     c.set_g(0, a.wrapping_sub(c.timers.cpu_timer()));
     c.set_g(1, b);
     c.set_g(i.r3, r3);
@@ -399,6 +401,7 @@ pub(crate) fn ptff(c: &mut Cpu, _: &Insn) -> Exec {
         return Err(c.specification());
     }
     let at = c.g(1) & c.addr_mask;
+    c.use_operand(1);
     let clock = c.timers.clock.clone();
     match function {
         QUERY_AVAILABLE => {

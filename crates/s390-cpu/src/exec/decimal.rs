@@ -68,10 +68,10 @@ fn pack(mut digits: u128, negative: bool, bytes: &mut [u8]) -> bool {
     digits != 0
 }
 
-fn read_packed(c: &mut Cpu, addr: u64, len: usize) -> Result<Packed, Trap> {
+fn read_packed(c: &mut Cpu, base: u8, addr: u64, len: usize) -> Result<Packed, Trap> {
     let mut buf = [0; 16];
     let buf = &mut buf[..len];
-    c.read_bytes(addr, buf)?;
+    c.at(base).read_bytes(addr, buf)?;
     match unpack(buf) {
         Some(p) => Ok(p),
         None => Err(c.data(0)),
@@ -89,7 +89,9 @@ fn l2(i: &Insn) -> usize {
 }
 
 /// Stores a decimal result and sets the condition code by it.
-fn store_result(c: &mut Cpu, addr: u64, len: usize, value: i128) -> Exec {
+fn store_result(c: &mut Cpu, i: &Insn, value: i128) -> Exec {
+    let (addr, len) = (c.ea(i), l1(i));
+    c.use_operand(i.b);
     let mut buf = [0; 16];
     let buf = &mut buf[..len];
     let magnitude = value.unsigned_abs();
@@ -109,10 +111,10 @@ fn store_result(c: &mut Cpu, addr: u64, len: usize, value: i128) -> Exec {
 
 fn add(c: &mut Cpu, i: &Insn, f: impl Fn(i128, i128) -> i128) -> Exec {
     let (first, second) = (c.ea(i), c.ea2(i));
-    c.check_write(first, l1(i))?;
-    let b = read_packed(c, second, l2(i))?;
-    let a = read_packed(c, first, l1(i))?;
-    store_result(c, first, l1(i), f(a.value(), b.value()))
+    c.at(i.b).check_write(first, l1(i))?;
+    let b = read_packed(c, i.b2, second, l2(i))?;
+    let a = read_packed(c, i.b, first, l1(i))?;
+    store_result(c, i, f(a.value(), b.value()))
 }
 
 /// ADD DECIMAL.
@@ -128,8 +130,8 @@ pub(crate) fn sp(c: &mut Cpu, i: &Insn) -> Exec {
 /// COMPARE DECIMAL.
 pub(crate) fn cp(c: &mut Cpu, i: &Insn) -> Exec {
     let (first, second) = (c.ea(i), c.ea2(i));
-    let b = read_packed(c, second, l2(i))?;
-    let a = read_packed(c, first, l1(i))?;
+    let b = read_packed(c, i.b2, second, l2(i))?;
+    let a = read_packed(c, i.b, first, l1(i))?;
     c.set_cc(compare(&a.value(), &b.value()));
     Ok(Flow::Next)
 }
@@ -137,9 +139,9 @@ pub(crate) fn cp(c: &mut Cpu, i: &Insn) -> Exec {
 /// ZERO AND ADD. The first operand need not be valid.
 pub(crate) fn zap(c: &mut Cpu, i: &Insn) -> Exec {
     let (first, second) = (c.ea(i), c.ea2(i));
-    c.check_write(first, l1(i))?;
-    let b = read_packed(c, second, l2(i))?;
-    store_result(c, first, l1(i), b.value())
+    c.at(i.b).check_write(first, l1(i))?;
+    let b = read_packed(c, i.b2, second, l2(i))?;
+    store_result(c, i, b.value())
 }
 
 /// MULTIPLY DECIMAL. The multiplicand has as many leading zeros as the multiplier has bytes.
@@ -148,17 +150,17 @@ pub(crate) fn mp(c: &mut Cpu, i: &Insn) -> Exec {
     if l2(i) > 8 || l2(i) >= l1(i) {
         return Err(c.specification());
     }
-    c.check_write(first, l1(i))?;
+    c.at(i.b).check_write(first, l1(i))?;
     let mut buf = [0; 16];
     let buf = &mut buf[..l1(i)];
-    c.read_bytes(first, buf)?;
-    let b = read_packed(c, second, l2(i))?;
+    c.at(i.b).read_bytes(first, buf)?;
+    let b = read_packed(c, i.b2, second, l2(i))?;
     let Some(a) = unpack(buf).filter(|_| buf[..l2(i)].iter().all(|&v| v == 0)) else {
         return Err(c.data(0));
     };
     // The sign follows the rules of algebra even where the product is zero.
     pack(a.digits * b.digits, a.negative != b.negative, buf);
-    c.write_bytes(first, buf)?;
+    c.at(i.b).write_bytes(first, buf)?;
     Ok(Flow::Next)
 }
 
@@ -168,9 +170,9 @@ pub(crate) fn dp(c: &mut Cpu, i: &Insn) -> Exec {
     if l2(i) > 8 || l2(i) >= l1(i) {
         return Err(c.specification());
     }
-    c.check_write(first, l1(i))?;
-    let b = read_packed(c, second, l2(i))?;
-    let a = read_packed(c, first, l1(i))?;
+    c.at(i.b).check_write(first, l1(i))?;
+    let b = read_packed(c, i.b2, second, l2(i))?;
+    let a = read_packed(c, i.b, first, l1(i))?;
     let quotient_len = l1(i) - l2(i);
     let mut buf = [0; 16];
     let buf = &mut buf[..l1(i)];
@@ -184,7 +186,7 @@ pub(crate) fn dp(c: &mut Cpu, i: &Insn) -> Exec {
         return Err(c.program(pgm::DECIMAL_DIVIDE));
     }
     pack(a.digits % b.digits, a.negative, &mut buf[quotient_len..]);
-    c.write_bytes(first, buf)?;
+    c.at(i.b).write_bytes(first, buf)?;
     Ok(Flow::Next)
 }
 
@@ -192,8 +194,8 @@ pub(crate) fn dp(c: &mut Cpu, i: &Insn) -> Exec {
 /// rounding digit of a shift to the right.
 pub(crate) fn srp(c: &mut Cpu, i: &Insn) -> Exec {
     let (first, shift) = (c.ea(i), c.ea2(i) & 63);
-    c.check_write(first, l1(i))?;
-    let a = read_packed(c, first, l1(i))?;
+    c.at(i.b).check_write(first, l1(i))?;
+    let a = read_packed(c, i.b, first, l1(i))?;
     if i.r3 > 9 {
         return Err(c.data(0));
     }
@@ -220,7 +222,7 @@ pub(crate) fn srp(c: &mut Cpu, i: &Insn) -> Exec {
     if nothing_left && !overflow {
         pack(0, false, buf);
     }
-    c.write_bytes(first, buf)?;
+    c.at(i.b).write_bytes(first, buf)?;
     if overflow {
         c.set_cc(3);
         if c.psw_mask & DECIMAL_OVERFLOW_MASK != 0 {
@@ -251,24 +253,25 @@ pub(crate) fn tp(c: &mut Cpu, i: &Insn) -> Exec {
 /// PACK: zoned to packed. Byte by byte, since the operands may overlap.
 pub(crate) fn pack_zoned(c: &mut Cpu, i: &Insn) -> Exec {
     let (to, from) = (c.ea(i), c.ea2(i));
-    c.check_write(to, l1(i))?;
-    c.check_read(from, l2(i))?;
+    c.at(i.b).check_write(to, l1(i))?;
+    c.at(i.b2).check_read(from, l2(i))?;
     let (mut d, mut s) = (l1(i) as u64, l2(i) as u64);
-    let at = |c: &Cpu, base: u64, k: u64| base.wrapping_add(k) & c.addr_mask;
+    let mask = c.addr_mask;
+    let at = |base: u64, k: u64| base.wrapping_add(k) & mask;
     d -= 1;
     s -= 1;
-    let v = c.read_u8(at(c, from, s))?;
-    c.write_u8(at(c, to, d), v.rotate_left(4))?;
+    let v = c.at(i.b2).read_u8(at(from, s))?;
+    c.at(i.b).write_u8(at(to, d), v.rotate_left(4))?;
     while d > 0 {
         d -= 1;
         let mut v = 0;
         for shift in [0, 4] {
             if s > 0 {
                 s -= 1;
-                v |= (c.read_u8(at(c, from, s))? & 15) << shift;
+                v |= (c.at(i.b2).read_u8(at(from, s))? & 15) << shift;
             }
         }
-        c.write_u8(at(c, to, d), v)?;
+        c.at(i.b).write_u8(at(to, d), v)?;
     }
     Ok(Flow::Next)
 }
@@ -276,14 +279,15 @@ pub(crate) fn pack_zoned(c: &mut Cpu, i: &Insn) -> Exec {
 /// UNPACK: packed to zoned.
 pub(crate) fn unpk(c: &mut Cpu, i: &Insn) -> Exec {
     let (to, from) = (c.ea(i), c.ea2(i));
-    c.check_write(to, l1(i))?;
-    c.check_read(from, l2(i))?;
+    c.at(i.b).check_write(to, l1(i))?;
+    c.at(i.b2).check_read(from, l2(i))?;
     let (mut d, mut s) = (l1(i) as u64, l2(i) as u64);
-    let at = |c: &Cpu, base: u64, k: u64| base.wrapping_add(k) & c.addr_mask;
+    let mask = c.addr_mask;
+    let at = |base: u64, k: u64| base.wrapping_add(k) & mask;
     d -= 1;
     s -= 1;
-    let v = c.read_u8(at(c, from, s))?;
-    c.write_u8(at(c, to, d), v.rotate_left(4))?;
+    let v = c.at(i.b2).read_u8(at(from, s))?;
+    c.at(i.b).write_u8(at(to, d), v.rotate_left(4))?;
     let mut pair = 0;
     let mut high = false;
     while d > 0 {
@@ -291,14 +295,14 @@ pub(crate) fn unpk(c: &mut Cpu, i: &Insn) -> Exec {
         if !high {
             pair = if s > 0 {
                 s -= 1;
-                c.read_u8(at(c, from, s))?
+                c.at(i.b2).read_u8(at(from, s))?
             } else {
                 0
             };
         }
         let digit = if high { pair >> 4 } else { pair & 15 };
         high = !high;
-        c.write_u8(at(c, to, d), 0xf0 | digit)?;
+        c.at(i.b).write_u8(at(to, d), 0xf0 | digit)?;
     }
     Ok(Flow::Next)
 }
@@ -306,20 +310,21 @@ pub(crate) fn unpk(c: &mut Cpu, i: &Insn) -> Exec {
 /// MOVE WITH OFFSET: half a byte to the left, beside the sign of the first operand.
 pub(crate) fn mvo(c: &mut Cpu, i: &Insn) -> Exec {
     let (to, from) = (c.ea(i), c.ea2(i));
-    c.check_write(to, l1(i))?;
-    c.check_read(from, l2(i))?;
+    c.at(i.b).check_write(to, l1(i))?;
+    c.at(i.b2).check_read(from, l2(i))?;
     let (mut d, mut s) = (l1(i) as u64, l2(i) as u64);
-    let at = |c: &Cpu, base: u64, k: u64| base.wrapping_add(k) & c.addr_mask;
-    let mut carry = c.read_u8(at(c, to, d - 1))? & 15;
+    let mask = c.addr_mask;
+    let at = |base: u64, k: u64| base.wrapping_add(k) & mask;
+    let mut carry = c.at(i.b).read_u8(at(to, d - 1))? & 15;
     while d > 0 {
         d -= 1;
         let v = if s > 0 {
             s -= 1;
-            c.read_u8(at(c, from, s))?
+            c.at(i.b2).read_u8(at(from, s))?
         } else {
             0
         };
-        c.write_u8(at(c, to, d), v << 4 | carry)?;
+        c.at(i.b).write_u8(at(to, d), v << 4 | carry)?;
         carry = v >> 4;
     }
     Ok(Flow::Next)
@@ -330,7 +335,7 @@ pub(crate) fn mvo(c: &mut Cpu, i: &Insn) -> Exec {
 fn pack_characters(c: &mut Cpu, i: &Insn, len: usize, unit: usize) -> Exec {
     let (to, from) = (c.ea(i), c.ea2(i));
     let mut buf = [0; 64];
-    c.read_bytes(from, &mut buf[..len])?;
+    c.at(i.b2).read_bytes(from, &mut buf[..len])?;
     let mut digits = buf[..len]
         .chunks_exact(unit)
         .rev()
@@ -340,7 +345,7 @@ fn pack_characters(c: &mut Cpu, i: &Insn, len: usize, unit: usize) -> Exec {
     for b in out[..15].iter_mut().rev() {
         *b = digits.next().unwrap_or(0) | digits.next().unwrap_or(0) << 4;
     }
-    c.write_bytes(to, &out)?;
+    c.at(i.b).write_bytes(to, &out)?;
     Ok(Flow::Next)
 }
 
@@ -367,7 +372,7 @@ pub(crate) fn pku(c: &mut Cpu, i: &Insn) -> Exec {
 fn unpack_characters(c: &mut Cpu, i: &Insn, len: usize, unit: usize) -> Exec {
     let (to, from) = (c.ea(i), c.ea2(i));
     let mut packed = [0; 16];
-    c.read_bytes(from, &mut packed)?;
+    c.at(i.b2).read_bytes(from, &mut packed)?;
     let mut buf = [0; 64];
     let digit = |k: usize| {
         // Digit 0 is the rightmost, in the left half of the last byte.
@@ -381,7 +386,7 @@ fn unpack_characters(c: &mut Cpu, i: &Insn, len: usize, unit: usize) -> Exec {
     for (k, ch) in buf[..len].chunks_exact_mut(unit).rev().enumerate() {
         ch[unit - 1] = 0x30 | digit(k);
     }
-    c.write_bytes(to, &buf[..len])?;
+    c.at(i.b).write_bytes(to, &buf[..len])?;
     c.set_cc(match packed[15] & 15 {
         0xa | 0xc | 0xe | 0xf => 0,
         0xb | 0xd => 1,
@@ -414,10 +419,10 @@ fn edit(c: &mut Cpu, i: &Insn, mark: bool) -> Exec {
     const SIGNIFICANCE_STARTER: u8 = 0x21;
     const FIELD_SEPARATOR: u8 = 0x22;
     let (to, from, len) = (c.ea(i), c.ea2(i), usize::from(i.m) + 1);
-    c.check_write(to, len)?;
+    c.at(i.b).check_write(to, len)?;
     let mut pattern = [0; 256];
     let pattern = &mut pattern[..len];
-    c.read_bytes(to, pattern)?;
+    c.at(i.b).read_bytes(to, pattern)?;
     let fill = pattern[0];
     let mut source = from;
     let mut right_digit = None;
@@ -432,7 +437,7 @@ fn edit(c: &mut Cpu, i: &Insn, mark: bool) -> Exec {
                 match right_digit.take() {
                     Some(d) => digit = d,
                     None => {
-                        let b = c.read_u8(source)?;
+                        let b = c.at(i.b2).read_u8(source)?;
                         source = source.wrapping_add(1) & c.addr_mask;
                         digit = b >> 4;
                         if digit > 9 {
@@ -477,7 +482,7 @@ fn edit(c: &mut Cpu, i: &Insn, mark: bool) -> Exec {
             }
         }
     }
-    c.write_bytes(to, pattern)?;
+    c.at(i.b).write_bytes(to, pattern)?;
     if mark {
         if let Some(addr) = marked {
             if c.addr_mask == 0x00ff_ffff {
@@ -505,7 +510,7 @@ pub(crate) fn edmk(c: &mut Cpu, i: &Insn) -> Exec {
 /// CONVERT TO BINARY (32). What does not fit is a fixed-point-divide exception, with the low
 /// bits in the register.
 pub(crate) fn cvb(c: &mut Cpu, i: &Insn) -> Exec {
-    let v = read_packed(c, c.ea(i), 8)?.value();
+    let v = read_packed(c, i.b, c.ea(i), 8)?.value();
     c.set_g32(i.r1, v as u32);
     if i32::try_from(v).is_err() {
         return Err(c.program(pgm::FIXED_DIVIDE));
@@ -515,7 +520,7 @@ pub(crate) fn cvb(c: &mut Cpu, i: &Insn) -> Exec {
 
 /// CONVERT TO BINARY (64).
 pub(crate) fn cvbg(c: &mut Cpu, i: &Insn) -> Exec {
-    let v = read_packed(c, c.ea(i), 16)?.value();
+    let v = read_packed(c, i.b, c.ea(i), 16)?.value();
     if i64::try_from(v).is_err() {
         return Err(c.program(pgm::FIXED_DIVIDE));
     }

@@ -122,12 +122,14 @@ pub(crate) fn csst(c: &mut Cpu, i: &Insn) -> Exec {
     }
     let store_len = 1 << characteristic;
     let (mut replacement, mut store) = ([0; 16], [0; 16]);
-    c.read_bytes(parameters, &mut replacement[..4 << function])?;
+    c.at(1)
+        .read_bytes(parameters, &mut replacement[..4 << function])?;
     c.read_bytes(
         parameters.wrapping_add(16) & c.addr_mask,
         &mut store[..store_len],
     )?;
-    c.check_write(store_ea, store_len)?;
+    c.at(i.b2).check_write(store_ea, store_len)?;
+    c.use_operand(i.b);
     let new = u128::from_be_bytes(replacement);
     let swapped = match function {
         0 => swap32(c, ea, i.r3, (new >> 96) as u32)?,
@@ -135,7 +137,7 @@ pub(crate) fn csst(c: &mut Cpu, i: &Insn) -> Exec {
         _ => swap128(c, ea, i.r3, new)?,
     };
     if swapped {
-        c.write_bytes(store_ea, &store[..store_len])?;
+        c.at(i.b2).write_bytes(store_ea, &store[..store_len])?;
     }
     c.set_cc((!swapped).into());
     Ok(Flow::Next)
@@ -177,8 +179,9 @@ macro_rules! load_pair {
             if (first | second) & ($size - 1) != 0 {
                 return Err(c.specification());
             }
-            let (a, b) = (c.$read(first)?, c.$read(second)?);
-            let changed = a != c.$read(first)?;
+            let a = c.at(i.b).$read(first)?;
+            let b = c.at(i.b2).$read(second)?;
+            let changed = a != c.at(i.b).$read(first)?;
             c.$set(i.r3, a);
             c.$set(i.r3 + 1, b);
             c.set_cc(if changed { 3 } else { 0 });

@@ -8,7 +8,7 @@
 
 use crate::access::{PAGE_MASK, PAGE_SIZE};
 use crate::cc::LazyCc;
-use crate::cpu::{Cpu, Exec, Flow, Trap};
+use crate::cpu::{pgm, Cpu, Exec, Fault, Flow, Trap};
 use crate::decode::Insn;
 use crate::exec::storage::compare;
 
@@ -89,15 +89,15 @@ fn move_piece(
         for (k, v) in buf[..n as usize].iter_mut().enumerate() {
             *v = pad[k % pad.len()];
         }
-        c.write_bytes(to.addr, &buf[..n as usize])?;
+        c.at(to.r).write_bytes(to.addr, &buf[..n as usize])?;
     } else {
         // A destination that starts inside the source sees what was just stored: shorter pieces.
         let distance = to.addr.wrapping_sub(from.addr) & c.addr_mask;
         if distance != 0 {
             n = n.min(distance);
         }
-        c.read_bytes(from.addr, &mut buf[..n as usize])?;
-        c.write_bytes(to.addr, &buf[..n as usize])?;
+        c.at(from.r).read_bytes(from.addr, &mut buf[..n as usize])?;
+        c.at(to.r).write_bytes(to.addr, &buf[..n as usize])?;
         from.advance(c, n);
     }
     to.advance(c, n);
@@ -196,7 +196,7 @@ fn compare_long(
         let (mut x, mut y) = ([0; 256], [0; 256]);
         for (o, buf) in [(&*a, &mut x), (&*b, &mut y)] {
             if o.len != 0 {
-                c.read_bytes(o.addr, &mut buf[..n])?;
+                c.at(o.r).read_bytes(o.addr, &mut buf[..n])?;
             } else {
                 for (k, v) in buf[..n].iter_mut().enumerate() {
                     *v = pad[k % unit];
@@ -287,10 +287,10 @@ pub(crate) fn mvst(c: &mut Cpu, i: &Insn) -> Exec {
         }
         let n = n.min(work);
         let mut buf = [0; 256];
-        c.read_bytes(from, &mut buf[..n])?;
+        c.at(i.r2).read_bytes(from, &mut buf[..n])?;
         let found = buf[..n].iter().position(|&v| v == end);
         let len = found.map_or(n, |k| k + 1);
-        c.write_bytes(to, &buf[..len])?;
+        c.at(i.r1).write_bytes(to, &buf[..len])?;
         if let Some(k) = found {
             c.set_g_address(i.r1, to.wrapping_add(k as u64) & c.addr_mask);
             c.set_cc(1);
@@ -311,7 +311,7 @@ pub(crate) fn clst(c: &mut Cpu, i: &Insn) -> Exec {
     let end = string_end(c)?;
     let (mut a, mut b) = (c.g(i.r1) & c.addr_mask, c.g(i.r2) & c.addr_mask);
     for _ in 0..WORK {
-        let (x, y) = (c.read_u8(a)?, c.read_u8(b)?);
+        let (x, y) = (c.at(i.r1).read_u8(a)?, c.at(i.r2).read_u8(b)?);
         if x == y && x == end {
             c.set_cc(0);
             return Ok(Flow::Next);
@@ -350,7 +350,7 @@ pub(crate) fn srst(c: &mut Cpu, i: &Insn) -> Exec {
         let left = end.wrapping_sub(at) & c.addr_mask;
         let n = page_left(at).min(left).min(256) as usize;
         let mut buf = [0; 256];
-        c.read_bytes(at, &mut buf[..n])?;
+        c.at(i.r2).read_bytes(at, &mut buf[..n])?;
         if let Some(k) = buf[..n].iter().position(|&v| v == wanted) {
             c.set_g_address(i.r1, at.wrapping_add(k as u64) & c.addr_mask);
             c.set_cc(1);
@@ -370,15 +370,16 @@ pub(crate) fn srstu(c: &mut Cpu, i: &Insn) -> Exec {
         return Err(c.specification());
     }
     let wanted = c.g(0) as u16;
-    let end = c.g(i.r1) & c.addr_mask;
     let mut at = c.g(i.r2) & c.addr_mask;
+    let end = c.g(i.r1) & c.addr_mask;
+    // A character that begins before the end is looked at even where it does not end there.
+    let end = end.wrapping_add((at ^ end) & 1) & c.addr_mask;
     for _ in 0..WORK / 2 {
-        // An end in the middle of a character is never met exactly.
-        if at == end || at.wrapping_add(1) & c.addr_mask == end {
+        if at == end {
             c.set_cc(2);
             return Ok(Flow::Next);
         }
-        if c.read_u16(at)? == wanted {
+        if c.at(i.r2).read_u16(at)? == wanted {
             c.set_g_address(i.r1, at);
             c.set_cc(1);
             return Ok(Flow::Next);
@@ -400,7 +401,7 @@ pub(crate) fn cksm(c: &mut Cpu, i: &Insn) -> Exec {
         // Whole words, but for the end of the operand.
         let n = if n > 4 { n & !3 } else { n };
         let mut buf = [0; 256];
-        c.read_bytes(from.addr, &mut buf[..n as usize])?;
+        c.at(from.r).read_bytes(from.addr, &mut buf[..n as usize])?;
         let mut sum = u64::from(c.g32(i.r1));
         for word in buf[..(n as usize).next_multiple_of(4)].chunks_exact(4) {
             sum += u64::from(u32::from_be_bytes(word.try_into().expect("4 bytes")));
@@ -429,15 +430,25 @@ pub(crate) fn mvpg(c: &mut Cpu, i: &Insn) -> Exec {
         c.g(i.r2) & c.addr_mask & PAGE_MASK,
     );
     let mut page = [0; PAGE_SIZE as usize];
-    let moved = match c.read_bytes(from, &mut page) {
-        Ok(()) => c.write_bytes(to, &page).map_err(|t| (t, 1)),
+    let moved = match c.at(i.r2).read_bytes(from, &mut page) {
+        Ok(()) => c.at(i.r1).write_bytes(to, &page).map_err(|t| (t, 1)),
         Err(t) => Err((t, 2)),
     };
-    match moved {
-        Ok(()) => c.set_cc(0),
-        // Bit 55: the program wants a condition code for an invalid page.
-        Err((_, cc)) if c.g(0) & 0x100 != 0 && c.is_page_translation_fault() => c.set_cc(cc),
-        Err((trap, _)) => return Err(trap),
+    let Err((trap, cc)) = moved else {
+        c.set_cc(0);
+        return Ok(Flow::Next);
+    };
+    // Bit 55: the program wants a condition code for an invalid page.
+    let wants_cc = c.g(0) & 0x100 != 0;
+    match &mut c.fault {
+        Fault::Program(p) if p.code == pgm::PAGE_TRANSLATION => {
+            if wants_cc {
+                c.set_cc(cc);
+                return Ok(Flow::Next);
+            }
+            p.operand_id = i.r1 << 4 | i.r2;
+        }
+        _ => {}
     }
-    Ok(Flow::Next)
+    Err(trap)
 }

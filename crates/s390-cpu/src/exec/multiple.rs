@@ -51,6 +51,7 @@ pub(crate) fn lmd(c: &mut Cpu, i: &Insn) -> Exec {
     let (mut high, mut low) = ([0; 64], [0; 64]);
     let len = usize::from(count(i)) * 4;
     c.read_bytes(c.ea(i), &mut high[..len])?;
+    c.use_operand(i.b2);
     c.read_bytes(c.ea2(i), &mut low[..len])?;
     for (n, (h, l)) in high
         .chunks_exact(4)

@@ -26,19 +26,19 @@ pub(crate) fn destructive(c: &Cpu, to: u64, from: u64, len: usize) -> bool {
 #[inline]
 pub(crate) fn mvc(c: &mut Cpu, i: &Insn) -> Exec {
     let (to, from, len) = (c.ea(i), c.ea2(i), length(i));
-    move_left_to_right(c, to, from, len)?;
+    if !c.move_fast(to, from, len) {
+        move_left_to_right(c, i, len)?;
+    }
     Ok(Flow::Next)
 }
 
-/// Moves up to 256 bytes as if byte by byte.
-#[inline]
-pub(crate) fn move_left_to_right(c: &mut Cpu, to: u64, from: u64, len: usize) -> Result<(), Trap> {
-    if c.move_fast(to, from, len) {
-        return Ok(());
-    }
+/// MOVE (character) where one of the operands is not in a page that is fast to access.
+#[cold]
+fn move_left_to_right(c: &mut Cpu, i: &Insn, len: usize) -> Result<(), Trap> {
+    let (to, from) = (c.ea(i), c.ea2(i));
     let mut buf = [0; 256];
     let buf = &mut buf[..len];
-    c.read_bytes(from, buf)?;
+    c.at(i.b2).read_bytes(from, buf)?;
     if destructive(c, to, from, len) {
         // What is read behind the start of the destination has been written before.
         let distance = (to.wrapping_sub(from) & c.addr_mask) as usize;
@@ -46,19 +46,20 @@ pub(crate) fn move_left_to_right(c: &mut Cpu, to: u64, from: u64, len: usize) ->
             buf[k] = buf[k - distance];
         }
     }
-    c.write_bytes(to, buf)
+    c.at(i.b).write_bytes(to, buf)
 }
 
 /// MOVE INVERSE: the second operand is read from right to left.
 pub(crate) fn mvcin(c: &mut Cpu, i: &Insn) -> Exec {
     let (to, from, len) = (c.ea(i), c.ea2(i), length(i));
     let start = from.wrapping_sub(len as u64 - 1) & c.addr_mask;
-    c.check_read(start, len)?;
-    c.check_write(to, len)?;
+    c.at(i.b2).check_read(start, len)?;
+    c.at(i.b).check_write(to, len)?;
+    let mask = c.addr_mask;
     // Bytewise, since overlapping operands may see what was stored.
     for k in 0..len as u64 {
-        let v = c.read_u8(from.wrapping_sub(k) & c.addr_mask)?;
-        c.write_u8(to.wrapping_add(k) & c.addr_mask, v)?;
+        let v = c.at(i.b2).read_u8(from.wrapping_sub(k) & mask)?;
+        c.at(i.b).write_u8(to.wrapping_add(k) & mask, v)?;
     }
     Ok(Flow::Next)
 }
@@ -68,14 +69,14 @@ pub(crate) fn mvcrl(c: &mut Cpu, i: &Insn) -> Exec {
     let (to, from, len) = (c.ea(i), c.ea2(i), usize::from(c.g(0) as u8) + 1);
     let mut buf = [0; 256];
     let buf = &mut buf[..len];
-    c.read_bytes(from, buf)?;
+    c.at(i.b2).read_bytes(from, buf)?;
     if destructive(c, from, to, len) {
         let distance = (from.wrapping_sub(to) & c.addr_mask) as usize;
         for k in (0..len - distance).rev() {
             buf[k] = buf[k + distance];
         }
     }
-    c.write_bytes(to, buf)?;
+    c.at(i.b).write_bytes(to, buf)?;
     Ok(Flow::Next)
 }
 
@@ -85,8 +86,8 @@ fn combine(c: &mut Cpu, i: &Insn, f: impl Fn(u8, u8) -> u8) -> Result<u8, Trap> 
     let (to, from, len) = (c.ea(i), c.ea2(i), length(i));
     let (mut a, mut b) = ([0; 256], [0; 256]);
     let (a, b) = (&mut a[..len], &mut b[..len]);
-    c.read_bytes(from, b)?;
-    c.read_bytes(to, a)?;
+    c.at(i.b2).read_bytes(from, b)?;
+    c.at(i.b).read_bytes(to, a)?;
     if destructive(c, to, from, len) {
         let distance = (to.wrapping_sub(from) & c.addr_mask) as usize;
         for k in 0..len {
@@ -124,7 +125,7 @@ pub(crate) fn oc(c: &mut Cpu, i: &Insn) -> Exec {
 pub(crate) fn xc(c: &mut Cpu, i: &Insn) -> Exec {
     if i.b == i.b2 && i64::from(i.disp) == i.imm {
         let (to, len) = (c.ea(i), length(i));
-        c.write_bytes(to, &[0; 256][..len])?;
+        c.at(i.b).write_bytes(to, &[0; 256][..len])?;
         c.set_cc(0);
         return Ok(Flow::Next);
     }
@@ -151,14 +152,14 @@ pub(crate) fn clc(c: &mut Cpu, i: &Insn) -> Exec {
     let (first, second, len) = (c.ea(i), c.ea2(i), length(i));
     let cc = if len <= 8 {
         let (mut a, mut b) = ([0; 8], [0; 8]);
-        c.read_bytes(first, &mut a[..len])?;
-        c.read_bytes(second, &mut b[..len])?;
+        c.at(i.b).read_bytes(first, &mut a[..len])?;
+        c.at(i.b2).read_bytes(second, &mut b[..len])?;
         compare(&a, &b)
     } else {
         let (mut a, mut b) = ([0; 256], [0; 256]);
         let (a, b) = (&mut a[..len], &mut b[..len]);
-        c.read_bytes(first, a)?;
-        c.read_bytes(second, b)?;
+        c.at(i.b).read_bytes(first, a)?;
+        c.at(i.b2).read_bytes(second, b)?;
         compare(a, b)
     };
     c.set_cc(cc);
@@ -177,7 +178,8 @@ pub(crate) fn compare<T: Ord + ?Sized>(a: &T, b: &T) -> u8 {
 /// TRANSLATE: every byte of the first operand selects one of a table of 256.
 pub(crate) fn tr(c: &mut Cpu, i: &Insn) -> Exec {
     let (to, table, len) = (c.ea(i), c.ea2(i), length(i));
-    c.check_write(to, len)?;
+    let mask = c.addr_mask;
+    c.at(i.b).check_write(to, len)?;
     let mut buf = [0; 256];
     let buf = &mut buf[..len];
     c.read_bytes(to, buf)?;
@@ -185,20 +187,21 @@ pub(crate) fn tr(c: &mut Cpu, i: &Insn) -> Exec {
         // The table may change while it is used. Only the bytes of the table that are used are
         // accessed: look at all of them first.
         for &v in buf.iter() {
-            c.read_u8(table.wrapping_add(v.into()) & c.addr_mask)?;
+            c.at(i.b2).read_u8(table.wrapping_add(v.into()) & mask)?;
         }
         for k in 0..len as u64 {
-            let at = to.wrapping_add(k) & c.addr_mask;
-            let v = c.read_u8(at)?;
-            let v = c.read_u8(table.wrapping_add(v.into()) & c.addr_mask)?;
-            c.write_u8(at, v)?;
+            let at = to.wrapping_add(k) & mask;
+            let v = c.at(i.b).read_u8(at)?;
+            let v = c.at(i.b2).read_u8(table.wrapping_add(v.into()) & mask)?;
+            c.at(i.b).write_u8(at, v)?;
         }
         return Ok(Flow::Next);
     }
+    c.use_operand(i.b2);
     for v in buf.iter_mut() {
-        *v = c.read_u8(table.wrapping_add((*v).into()) & c.addr_mask)?;
+        *v = c.read_u8(table.wrapping_add((*v).into()) & mask)?;
     }
-    c.write_bytes(to, buf)?;
+    c.at(i.b).write_bytes(to, buf)?;
     Ok(Flow::Next)
 }
 
@@ -214,8 +217,9 @@ fn translate_and_test(c: &mut Cpu, i: &Insn, reverse: bool) -> Exec {
     for k in 0..len as u64 {
         let offset = if reverse { k.wrapping_neg() } else { k };
         let at = first.wrapping_add(offset) & c.addr_mask;
-        let v = c.read_u8(at)?;
-        let function = c.read_u8(table.wrapping_add(v.into()) & c.addr_mask)?;
+        let v = c.at(i.b).read_u8(at)?;
+        let entry = table.wrapping_add(v.into()) & c.addr_mask;
+        let function = c.at(i.b2).read_u8(entry)?;
         if function != 0 {
             if c.addr_mask == 0x00ff_ffff {
                 // The 24-bit mode leaves the byte before the address alone.

@@ -3,6 +3,7 @@
 
 use crate::cpu::{Cpu, Exec, Flow, Trap};
 use crate::decode::Insn;
+use crate::model::facility;
 
 /// Characters that one execution processes at most; then condition code 3.
 const WORK: usize = 1024;
@@ -16,8 +17,9 @@ fn length(c: &Cpu, r: u8) -> u64 {
     }
 }
 
-/// Loads a character of 1, 2 or 4 bytes.
-fn read_char(c: &mut Cpu, addr: u64, size: u64) -> Result<u32, Trap> {
+/// Loads a character of 1, 2 or 4 bytes from the operand in register `r`.
+fn read_char(c: &mut Cpu, r: u8, addr: u64, size: u64) -> Result<u32, Trap> {
+    c.use_operand(r);
     Ok(match size {
         1 => c.read_u8(addr)?.into(),
         2 => c.read_u16(addr)?.into(),
@@ -36,13 +38,14 @@ pub(crate) fn tre(c: &mut Cpu, i: &Insn) -> Exec {
             c.set_cc(0);
             return Ok(Flow::Next);
         }
-        let v = c.read_u8(at)?;
+        let v = c.at(i.r1).read_u8(at)?;
         if v == test {
             c.set_cc(1);
             return Ok(Flow::Next);
         }
-        let v = c.read_u8(table.wrapping_add(v.into()) & c.addr_mask)?;
-        c.write_u8(at, v)?;
+        let entry = table.wrapping_add(v.into()) & c.addr_mask;
+        let v = c.at(i.r2).read_u8(entry)?;
+        c.at(i.r1).write_u8(at, v)?;
         at = at.wrapping_add(1) & c.addr_mask;
         len -= 1;
         c.set_g_address(i.r1, at);
@@ -58,14 +61,16 @@ pub(crate) fn tre(c: &mut Cpu, i: &Insn) -> Exec {
 fn translate_sizes(c: &mut Cpu, i: &Insn, from: u64, to: u64) -> Exec {
     c.even(i.r1)?;
     // ETF2-enhancement: M3 bit 3 switches the test off, and every table is doubleword aligned.
-    let test = (i.r3 & 1 == 0).then(|| {
+    let enhanced = c.model.has(facility::ETF2_ENHANCEMENT);
+    let test = (!enhanced || i.r3 & 1 == 0).then(|| {
         if to == 1 {
             c.g(0) as u8 as u32
         } else {
             c.g(0) as u16 as u32
         }
     });
-    let table = c.g(1) & c.addr_mask & !7;
+    let boundary = if from == 2 && !enhanced { 4096 } else { 8 };
+    let table = c.g(1) & c.addr_mask & !(boundary - 1);
     let mut dst = c.g(i.r1) & c.addr_mask;
     let mut len = length(c, i.r1 | 1);
     let mut src = c.g(i.r2) & c.addr_mask;
@@ -77,13 +82,14 @@ fn translate_sizes(c: &mut Cpu, i: &Insn, from: u64, to: u64) -> Exec {
             c.set_cc(0);
             return Ok(Flow::Next);
         }
-        let v = read_char(c, src, from)?;
+        let v = read_char(c, i.r2, src, from)?;
         let entry = table.wrapping_add(u64::from(v) * to) & c.addr_mask;
-        let v = read_char(c, entry, to)?;
+        let v = read_char(c, 1, entry, to)?;
         if test == Some(v) {
             c.set_cc(1);
             return Ok(Flow::Next);
         }
+        c.use_operand(i.r1);
         if to == 1 {
             c.write_u8(dst, v as u8)?;
         } else {
@@ -200,7 +206,7 @@ impl Utf {
                         let v = (((high >> 6 & 0xf) + 1) << 16) | (high & 0x3f) << 10 | low & 0x3ff;
                         Ok(Source::Character(v, 4))
                     }
-                    0xdc00..=0xdfff if strict => Ok(Source::Invalid),
+                    // A low surrogate on its own is taken as it is, checking or not.
                     _ => Ok(Source::Character(high, 2)),
                 }
             }
@@ -250,10 +256,12 @@ impl Utf {
 fn convert(c: &mut Cpu, i: &Insn, from: Utf, to: Utf) -> Exec {
     c.even(i.r1)?;
     c.even(i.r2)?;
-    let strict = i.r3 & 1 != 0 && from != Utf::Utf32;
+    let checking = i.r3 & 1 != 0 && c.model.has(facility::ETF3_ENHANCEMENT);
+    let strict = checking && from != Utf::Utf32;
     let (mut dst, mut dst_len) = (c.g(i.r1) & c.addr_mask, length(c, i.r1 | 1));
     let (mut src, mut src_len) = (c.g(i.r2) & c.addr_mask, length(c, i.r2 | 1));
     for _ in 0..WORK {
+        c.use_operand(i.r2);
         let (v, used) = match from.decode(c, src, src_len, strict)? {
             Source::Character(v, used) => (v, used),
             Source::Exhausted => {
@@ -270,7 +278,7 @@ fn convert(c: &mut Cpu, i: &Insn, from: Utf, to: Utf) -> Exec {
             c.set_cc(1);
             return Ok(Flow::Next);
         }
-        c.write_bytes(dst, &bytes[..n])?;
+        c.at(i.r1).write_bytes(dst, &bytes[..n])?;
         dst = dst.wrapping_add(n as u64) & c.addr_mask;
         src = src.wrapping_add(used) & c.addr_mask;
         dst_len -= n as u64;

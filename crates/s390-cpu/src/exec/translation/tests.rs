@@ -274,7 +274,7 @@ fn test_store_real_address() {
 fn test_test_protection() {
     let (mut c, tables) = translating();
     c.ram.keys().set(0x7000, 0x30);
-    let mut tprot = |c: &mut Cpu, ea: u64, key: u64| {
+    let tprot = |c: &mut Cpu, ea: u64, key: u64| {
         (c.set_g(5, ea), c.set_g(6, key << 4));
         run(c, "e50150006000")
             .map(|()| c.cc.get())
