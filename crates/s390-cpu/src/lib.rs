@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! A software z/Architecture CPU.
+#![doc = include_str!("../README.md")]
+//!
+//! # Inside
 //!
 //! An interpreter over decoded blocks. One place knows each thing:
 //!

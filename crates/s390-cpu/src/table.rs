@@ -770,7 +770,7 @@ instructions! {
     DP "dp" 0xfd00 SSb 0 NO => decimal::dp;
 
     // --- control ---
-    PTFF "ptff" 0x0104 E 28 PRIV => control::ptff;
+    PTFF "ptff" 0x0104 E 28 NO => control::ptff;
     SCKPF "sckpf" 0x0107 E 0 PRIV => control::sckpf;
     SVC "svc" 0x0a00 I 0 END => control::svc;
     SSM "ssm" 0x8000 S 0 PRIV_END => control::ssm;
@@ -813,7 +813,7 @@ instructions! {
     STSI "stsi" 0xb27d S 0 PRIV_END => control::intercept;
     LPP "lpp" 0xb280 S 40 PRIV => control::lpp;
     STFLE "stfle" 0xb2b0 S 7 NO => control::stfle;
-    STFL "stfl" 0xb2b1 S 0 PRIV => control::stfl;
+    STFL "stfl" 0xb2b1 S 0 PRIV_END => control::stfl;
     LPSWE "lpswe" 0xb2b2 S 0 PRIV_END => control::lpswe;
     STCTL "stctl" 0xb600 RS 0 PRIV => control::stctl;
     LCTL "lctl" 0xb700 RS 0 PRIV_END => control::lctl;

@@ -87,11 +87,6 @@ impl Clock {
             .wrapping_add(self.elapsed())
     }
 
-    /// The TOD clock when the machine was made, as it is counted now.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::Relaxed)
-    }
-
     /// The TOD clock, different from and later than whatever this function returned before.
     pub(crate) fn unique(&self) -> u64 {
         let now = self.tod();

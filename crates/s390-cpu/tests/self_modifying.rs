@@ -7,8 +7,7 @@ use common::{run_beside, wait_for_byte, Guest, CODE, DATA};
 use s390_hypervisor::Vcpu;
 use vm_memory::{Bytes, GuestAddress};
 
-/// Ends a program, and the host's answer that it has.
-const END: &str = "8300 0777";
+/// The function code of the DIAGNOSE at the end of every program.
 const ENDED: u16 = 0x777;
 
 /// The counter in register 2 goes into the immediate operand of the instruction right behind
@@ -227,11 +226,15 @@ fn test_write_by_another_thread() {
              07f5      ; br %r5",
         );
         guest.cpu.set_gpr(5, at);
-        guest.put(at, "a7f4 0000 ; j .");
+        guest.put(
+            at,
+            "a7f4 0000 ; j .
+             8300 0777",
+        );
         let (exit, ()) = run_beside(&mut guest, |memory, _| {
             wait_for_byte(memory, DATA);
-            let end = common::bytes(END);
-            memory.write_slice(&end, GuestAddress(at)).unwrap();
+            // One byte, so that nobody sees half of it: j .+4
+            memory.write_obj(2_u8, GuestAddress(at + 3)).unwrap();
         });
         assert_eq!(exit.base_displacement().1, ENDED);
     }
@@ -241,7 +244,12 @@ fn test_write_by_another_thread() {
 #[test]
 fn test_write_by_another_thread_into_one_of_two_pages() {
     let mut guest = Guest::new();
-    guest.put(CODE + 0x1000, "a7f4 f802 ; j CODE + 4");
+    guest.put(
+        CODE + 0x1000,
+        "a704 0002 ; brc 0,.+4
+         a7f4 f800 ; j CODE + 4
+         8300 0777",
+    );
     guest.load(
         0,
         "9201 0400 ; mvi 0x400,1
@@ -249,9 +257,10 @@ fn test_write_by_another_thread_into_one_of_two_pages() {
     );
     let (exit, ()) = run_beside(&mut guest, |memory, _| {
         wait_for_byte(memory, DATA);
-        let end = common::bytes(END);
+        // The branch that was not taken is: brc 15,.+8
+        memory.write_obj(4_u8, GuestAddress(CODE + 0x1003)).unwrap();
         memory
-            .write_slice(&end, GuestAddress(CODE + 0x1000))
+            .write_obj(0xf4_u8, GuestAddress(CODE + 0x1001))
             .unwrap();
     });
     assert_eq!(exit.base_displacement().1, ENDED);

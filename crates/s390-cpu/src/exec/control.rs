@@ -58,10 +58,14 @@ pub(crate) fn lpswe(c: &mut Cpu, i: &Insn) -> Exec {
     Ok(Flow::NewPsw)
 }
 
-/// Replaces PSW bits 0 to 7.
+/// Replaces PSW bits 0 to 7. A one in bit 0, 2, 3 or 4 is recognized early, but as of this
+/// instruction.
 fn set_system_mask(c: &mut Cpu, mask: u8) -> Exec {
     c.psw_mask = c.psw_mask & !(0xff << 56) | u64::from(mask) << 56;
     c.psw_mask_changed();
+    if mask & 0xb8 != 0 {
+        return Err(c.specification());
+    }
     Ok(Flow::Sync)
 }
 
@@ -399,6 +403,10 @@ pub(crate) fn ptff(c: &mut Cpu, _: &Insn) -> Exec {
     let function = c.g(0) & 0x7f;
     if c.g(0) & 0x80 != 0 {
         return Err(c.specification());
+    }
+    // Functions that set something.
+    if function >= 0x40 && c.is_problem_state() {
+        return Err(c.program(pgm::PRIVILEGED));
     }
     let at = c.g(1) & c.addr_mask;
     c.use_operand(1);
