@@ -267,7 +267,6 @@ impl Cpu {
         read_u16 write_u16 load_u16 store_u16 u16;
         read_u32 write_u32 load_u32 store_u32 u32;
         read_u64 write_u64 load_u64 store_u64 u64;
-        read_u128 write_u128 load_u128 store_u128 u128;
     }
 
     /// Loads `buf.len()` bytes (at most a page) from the operand space. No byte is looked at

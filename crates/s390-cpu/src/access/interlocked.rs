@@ -38,19 +38,23 @@ impl Cpu {
     }
 }
 
+/// Defines the update and the compare-and-swap of a type.
 macro_rules! updates {
-    ($($update:ident $compare_and_swap:ident $read:ident $write:ident $t:ty, $atomic:ty;)*) => {$(
+    ($($update:ident $compare_and_swap:ident $t:ty, $atomic:ty;)*) => {$(
         impl Cpu {
             /// Replaces the big-endian value at `ea` by what `f` makes of it; returns what was
             /// there. Interlocked if `ea` is aligned.
             pub(crate) fn $update(&mut self, ea: u64, f: impl Fn($t) -> $t) -> Result<$t, Trap> {
-                if ea % size_of::<$t>() as u64 != 0 {
-                    self.check_write(ea, size_of::<$t>())?;
-                    let old = self.$read(ea)?;
-                    self.$write(ea, f(old))?;
+                const SIZE: usize = size_of::<$t>();
+                if ea % SIZE as u64 != 0 {
+                    let mut bytes = [0; SIZE];
+                    self.check_write(ea, SIZE)?;
+                    self.read_bytes(ea, &mut bytes)?;
+                    let old = <$t>::from_be_bytes(bytes);
+                    self.write_bytes(ea, &f(old).to_be_bytes())?;
                     return Ok(old);
                 }
-                self.interlocked(ea, size_of::<$t>(), |p| {
+                self.interlocked(ea, SIZE, |p| {
                     // SAFETY: `interlocked` gives an address in guest memory, which is mapped
                     // as long as the CPU lives; it is as aligned as `ea` since pages are.
                     let cell = unsafe { <$atomic>::from_ptr(p.cast()) };
@@ -83,8 +87,20 @@ macro_rules! updates {
 }
 
 updates! {
-    update_u8 compare_and_swap_u8 read_u8 write_u8 u8, AtomicU8;
-    update_u32 compare_and_swap_u32 read_u32 write_u32 u32, AtomicU32;
-    update_u64 compare_and_swap_u64 read_u64 write_u64 u64, AtomicU64;
-    update_u128 compare_and_swap_u128 read_u128 write_u128 u128, AtomicU128;
+    update_u32 compare_and_swap_u32 u32, AtomicU32;
+    update_u64 compare_and_swap_u64 u64, AtomicU64;
+    update_u128 compare_and_swap_u128 u128, AtomicU128;
+}
+
+impl Cpu {
+    /// Replaces the byte at `ea` by what `f` makes of it, interlocked; returns what was there.
+    pub(crate) fn update_u8(&mut self, ea: u64, f: impl Fn(u8) -> u8) -> Result<u8, Trap> {
+        self.interlocked(ea, 1, |p| {
+            // SAFETY: `interlocked` gives an address in guest memory, which is mapped as long as
+            // the CPU lives.
+            let cell = unsafe { AtomicU8::from_ptr(p) };
+            let old = cell.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |v| Some(f(v)));
+            old.unwrap_or_else(|old| old)
+        })
+    }
 }

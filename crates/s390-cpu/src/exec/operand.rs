@@ -80,9 +80,6 @@ operands! {
     imm_hf(_c, i) -> u64 = (i.imm as u64) << 32;
     imm16(_c, i) -> u16 = i.imm as u16;
     imm8(_c, i) -> u8 = i.imm as u8;
-    /// I2 of SIY instructions that take it as signed.
-    imm8s32(_c, i) -> u32 = i.imm as i8 as u32;
-    imm8s64(_c, i) -> u64 = i.imm as i8 as u64;
     imm8z32(_c, i) -> u32 = (i.imm as u8).into();
     imm8z64(_c, i) -> u64 = (i.imm as u8).into();
     /// I2 of RIE-c instructions, which is in `disp`.

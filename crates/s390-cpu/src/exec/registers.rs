@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Parts of general registers, and moves between them and floating-point registers.
+//! Parts of general registers.
 
-use crate::cpu::{Cpu, Exec, Flow};
-use crate::decode::Insn;
+use crate::cpu::Cpu;
 
 impl Cpu {
     /// Bits 0 to 31 of general register `n`.
