@@ -4,6 +4,7 @@
 use crate::cc::LazyCc;
 use crate::cpu::{Cpu, Exec, Flow, Trap};
 use crate::decode::Insn;
+use crate::model::facility;
 
 /// The address of the storage operand, which must be a multiple of `size`.
 #[inline(always)]
@@ -111,8 +112,9 @@ pub(crate) fn csst(c: &mut Cpu, i: &Insn) -> Exec {
     let (function, characteristic) = (c.g(0) as u8, (c.g(0) >> 8) as u8);
     let parameters = c.g(1) & c.addr_mask;
     let (ea, store_ea) = (c.ea(i), c.ea2(i));
-    let ok = function <= 2
-        && characteristic <= 4
+    let second = u8::from(c.model.has(facility::COMPARE_AND_SWAP_AND_STORE_2));
+    let ok = function <= 1 + second
+        && characteristic <= 3 + second
         && parameters % 16 == 0
         && ea % (4 << function) == 0
         && store_ea % (1 << characteristic) == 0
