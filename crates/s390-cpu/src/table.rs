@@ -233,6 +233,7 @@ instructions! {
     BRCTG "brctg" 0xa707 RIRel 0 BR => branch::brctg;
     MC "mc" 0xaf00 SI 0 NO => state::mc;
     IPM "ipm" 0xb222 RRE 0 NO => state::ipm;
+    PPA "ppa" 0xb2e8 RRF 49 NO => pseudo::nop;
     NIAI "niai" 0xb2fa RRE 49 NO => pseudo::nop;
     BCTGR "bctgr" 0xb946 RRE 0 BR => branch::bctgr;
     BRCL "brcl" 0xc004 RILRel 0 BR => branch::brc;
