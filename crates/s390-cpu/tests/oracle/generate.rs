@@ -56,6 +56,16 @@ const LEFT_OUT: &[&str] = &[
     "cfc", "pfpo", "troo", "trot", "trto", "trtt", "trte", "trtre", "diag", "ectg", "tprot",
 ];
 
+/// No targets of an EXECUTE: qemu-user is wrong in them one way or another.
+const NOT_EXECUTED: &[&str] = &["ts", "pka", "pku", "unpka", "unpku"];
+
+/// Instructions that may stop with condition code 3 after an amount of work of their choice: to
+/// be executed until they are done.
+const RESUMED: &[&str] = &[
+    "mvcle", "clcle", "mvclu", "clclu", "cu12", "cu14", "cu21", "cu24", "cu41", "cu42", "cutfu",
+    "cuutf", "cksm", "tre", "srst", "srstu", "clst", "mvst",
+];
+
 /// Whether the oracle can say something about this instruction.
 pub fn testable(entry: &Entry) -> bool {
     entry.format != Format::Pseudo
@@ -110,6 +120,7 @@ impl Generator {
             testable(e)
                 && matches!(e.format, Format::RR | Format::SI | Format::SSa)
                 && role(e) == Role::Storage
+                && !NOT_EXECUTED.contains(&e.mnemonic)
         };
         Generator {
             random: Random::new(seed),
@@ -133,6 +144,12 @@ impl Generator {
             (maker.bases, maker.executed) = ((14, 15), false);
         }
         maker.case.code = maker.instruction(entry, SLOT_CODE);
+        if RESUMED.contains(&entry.mnemonic) {
+            // BRC 1: again while it has stopped in the middle.
+            let back = -(maker.case.code.len() as i16) / 2;
+            maker.case.code.extend([0xa7, 0x14]);
+            maker.case.code.extend(back.to_be_bytes());
+        }
         maker.case
     }
 }
@@ -278,7 +295,9 @@ impl Maker<'_> {
         let mut base = self.base();
         let to = match role {
             Role::Number | Role::Strings(_) => {
-                let base = self.r.below(16) as u8;
+                // A byte to pad with must not change with the addresses and lengths.
+                let registers = if role == Role::Number { 16 } else { 2 };
+                let base = self.r.below(registers) as u8;
                 let displacement = self.immediate() as i64;
                 text.set_storage(at, bits, base, displacement);
                 return;
@@ -417,13 +436,19 @@ impl Maker<'_> {
         if odd == 1 && pair {
             return;
         }
-        for register in [first + odd, second + odd] {
-            let address = self.string_address();
-            *self.gpr(register) = address;
+        let mut addresses = [self.string_address(), self.string_address()];
+        let mut longest = 256;
+        if matches!(entry.mnemonic, "mvcle" | "mvclu") {
+            // Where these overlap, the result is unpredictable.
+            addresses = [WINDOW + self.r.below(64), WINDOW + 256 + self.r.below(64)];
+            addresses.rotate_left(self.r.below(2) as usize);
+            longest = 192;
         }
+        *self.gpr(first + odd) = addresses[0];
+        *self.gpr(second + odd) = addresses[1];
         if pair {
             let whole = self.r.choose(&[!0, !1, !1, !3]);
-            let lengths = [self.r.below(257) & whole, self.r.below(257) & whole];
+            let lengths = [0; 2].map(|_| self.r.below(longest + 1) & whole);
             let narrow = matches!(entry.mnemonic, "mvcl" | "clcl");
             for (register, length) in [first, second].into_iter().zip(lengths) {
                 let length = match kind {

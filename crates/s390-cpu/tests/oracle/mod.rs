@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`format`] | a case and its outcome, their binary form, the addresses that a case sees |
 //! | [`runner`] | the harness program (`harness/`), built on demand and run under qemu-user |
+//! | [`software`] | the software CPU in the place of the oracle |
 //! | [`generate`] | cases: random and edge operands for an instruction of the table |
 //! | [`encode`] | the fields of every instruction format |
 //! | [`values`] | what registers and storage are filled with |
@@ -25,4 +26,5 @@ pub mod format;
 pub mod generate;
 pub mod random;
 pub mod runner;
+pub mod software;
 pub mod values;
