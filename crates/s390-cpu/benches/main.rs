@@ -102,7 +102,7 @@ fn emulate(rounds: u64, status: u8) -> Option<Duration> {
             code,
             i32::from(status),
             "{} computes the same",
-            emulator.display()
+            emulator.to_string_lossy()
         );
         Some(best_of_3(|| drop(run())))
     })

@@ -261,6 +261,8 @@ macro_rules! accessors {
     )*};
 }
 
+// Not every width needs every form.
+#[allow(dead_code)]
 impl Cpu {
     accessors! {
         read_u8 write_u8 load_u8 store_u8 u8;
@@ -268,7 +270,9 @@ impl Cpu {
         read_u32 write_u32 load_u32 store_u32 u32;
         read_u64 write_u64 load_u64 store_u64 u64;
     }
+}
 
+impl Cpu {
     /// Loads `buf.len()` bytes (at most a page) from the operand space. No byte is looked at
     /// unless all may be.
     #[inline]

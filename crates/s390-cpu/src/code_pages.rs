@@ -87,16 +87,6 @@ impl CodePages {
             .is_some_and(|w| w.load(Ordering::Relaxed) != 0)
     }
 
-    /// Whether `[addr, addr + len)`, inside one page, touches watched code.
-    pub(crate) fn overlaps(&self, addr: u64, len: usize) -> bool {
-        let start = addr as usize & 0xfff;
-        self.granules
-            .get((addr >> PAGE_SHIFT) as usize)
-            .is_some_and(|w| {
-                w.load(Ordering::Relaxed) & mask(start, (start + len - 1).min(0xfff)) != 0
-            })
-    }
-
     #[cold]
     fn stale(&self, page: usize) {
         self.granules[page].store(0, Ordering::SeqCst);

@@ -95,7 +95,6 @@ pub(crate) mod pgm {
     pub(crate) const PAGE_TRANSLATION: u16 = 0x11;
     pub(crate) const TRANSLATION_SPECIFICATION: u16 = 0x12;
     pub(crate) const SPECIAL_OPERATION: u16 = 0x13;
-    pub(crate) const TRACE_TABLE: u16 = 0x16;
     pub(crate) const VECTOR_PROCESSING: u16 = 0x1b;
     pub(crate) const ALET_SPECIFICATION: u16 = 0x28;
     pub(crate) const ALEN_TRANSLATION: u16 = 0x29;

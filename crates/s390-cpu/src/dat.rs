@@ -418,9 +418,9 @@ impl Cpu {
         if key != 0 {
             let storage_key = self.ram.keys().get(abs);
             let overridden = access != Access::Write && ea < 2048 && !private;
-            if !keys::permits(storage_key, key, access == Access::Write)
-                && !(overridden && self.is_fetch_protection_overridden())
-            {
+            let permitted = keys::permits(storage_key, key, access == Access::Write)
+                || overridden && self.is_fetch_protection_overridden();
+            if !permitted {
                 return Err(self.protection(ea, space, access, teid::KEY));
             }
         }

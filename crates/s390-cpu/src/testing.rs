@@ -115,7 +115,7 @@ impl Space {
     /// Makes tables of invalid entries in the 0x14800 bytes from `base`, the uppermost one of
     /// the type `top`, 0 segment to 3 region-first.
     pub(crate) fn new(c: &mut Cpu, base: u64, top: u64) -> Self {
-        let asce = base + top * 0x4000 | top << 2 | 3;
+        let asce = (base + top * 0x4000) | top << 2 | 3;
         let space = Space { base, top, asce };
         for at in (base..base + 0x10000).step_by(8) {
             c.ram
@@ -151,7 +151,7 @@ impl Space {
     /// Maps the page of `va` to the one at `real`.
     pub(crate) fn map(&self, c: &mut Cpu, va: u64, real: u64) {
         for level in 1..=self.top {
-            let next = self.base + (level - 1) * 0x4000 | level << 2 | 3;
+            let next = (self.base + (level - 1) * 0x4000) | level << 2 | 3;
             self.change(c, self.entry(level, va), |_| next);
         }
         self.change(c, self.entry(0, va), |_| self.base + 0x10000);

@@ -41,6 +41,8 @@ impl Cpu {
 /// Defines the update and the compare-and-swap of a type.
 macro_rules! updates {
     ($($update:ident $compare_and_swap:ident $t:ty, $atomic:ty;)*) => {$(
+        // Not every width needs every form.
+        #[allow(dead_code)]
         impl Cpu {
             /// Replaces the big-endian value at `ea` by what `f` makes of it; returns what was
             /// there. Interlocked if `ea` is aligned.

@@ -58,11 +58,17 @@ fn prepare(c: &mut Cpu) {
     c.ram.write(SECOND, &[0, 0x1d]);
     // The target of the EXECUTE.
     load(c, CODE + 0x100, "d2078000a000");
-    (c.set_g(0, 0), c.set_g(1, SECOND + 0x800));
-    (c.set_g(2, 0x1234), c.set_g(3, 8), c.set_g(4, 0));
-    (c.set_g(8, FIRST), c.set_g(9, 0x40));
-    (c.set_g(10, SECOND), c.set_g(11, 0x30));
-    (c.set_g(12, CODE), c.set_g(13, SECOND + 0x100));
+    c.set_g(0, 0);
+    c.set_g(1, SECOND + 0x800);
+    c.set_g(2, 0x1234);
+    c.set_g(3, 8);
+    c.set_g(4, 0);
+    c.set_g(8, FIRST);
+    c.set_g(9, 0x40);
+    c.set_g(10, SECOND);
+    c.set_g(11, 0x30);
+    c.set_g(12, CODE);
+    c.set_g(13, SECOND + 0x100);
 }
 
 /// A CPU in the access-register mode.

@@ -429,9 +429,9 @@ fn edit(c: &mut Cpu, i: &Insn, mark: bool) -> Exec {
     let mut significant = false;
     let mut cc = 0;
     let mut marked = None;
-    for k in 0..len {
-        match pattern[k] {
-            p @ (DIGIT_SELECTOR | SIGNIFICANCE_STARTER) => {
+    for (k, p) in pattern.iter_mut().enumerate() {
+        match *p {
+            kind @ (DIGIT_SELECTOR | SIGNIFICANCE_STARTER) => {
                 let digit;
                 let mut sign = None;
                 match right_digit.take() {
@@ -457,11 +457,11 @@ fn edit(c: &mut Cpu, i: &Insn, mark: bool) -> Exec {
                     if !significant {
                         marked = Some(to.wrapping_add(k as u64) & c.addr_mask);
                     }
-                    pattern[k] = 0xf0 | digit;
+                    *p = 0xf0 | digit;
                 } else {
-                    pattern[k] = fill;
+                    *p = fill;
                 }
-                if digit != 0 || p == SIGNIFICANCE_STARTER {
+                if digit != 0 || kind == SIGNIFICANCE_STARTER {
                     significant = true;
                 }
                 // A plus sign turns the significance indicator off.
@@ -470,14 +470,14 @@ fn edit(c: &mut Cpu, i: &Insn, mark: bool) -> Exec {
                 }
             }
             FIELD_SEPARATOR => {
-                pattern[k] = fill;
+                *p = fill;
                 significant = false;
                 cc = 0;
             }
             _ if k == 0 => {}
             _ => {
                 if !significant {
-                    pattern[k] = fill;
+                    *p = fill;
                 }
             }
         }

@@ -36,12 +36,16 @@ fn purge_operands(c: &mut Cpu, tables: &Space) {
     // COMPARE AND SWAP AND PURGE of zeros by zeros.
     tables.map(c, 0x7000, 0x7000);
     c.ram.write(0x7f00, &[0; 8]);
-    (c.set_g(8, 0), c.set_g(9, 0), c.set_g(10, 0x7f01));
+    c.set_g(8, 0);
+    c.set_g(9, 0);
+    c.set_g(10, 0x7f01);
     // A segment table: all of it, or another entry than the one in use.
     c.set_g(12, tables.base());
-    (c.set_g(11, 0x800), c.set_g(13, 5 << 20));
+    c.set_g(11, 0x800);
+    c.set_g(13, 5 << 20);
     // The page table, and the address.
-    (c.set_g(14, tables.page_entry(0)), c.set_g(2, DATA));
+    c.set_g(14, tables.page_entry(0));
+    c.set_g(2, DATA);
 }
 
 #[test]
@@ -72,11 +76,9 @@ fn test_purges_forget_translations_of_instructions() {
         load(&mut c, 0x7000, "a7380001 07ff");
         load(&mut c, 0x8000, "a7380002 07ff");
         purge_operands(&mut c, &tables);
-        (
-            c.set_g(5, DATA),
-            c.set_g(6, tables.page_entry(DATA)),
-            c.set_g(7, 0x8000),
-        );
+        c.set_g(5, DATA);
+        c.set_g(6, tables.page_entry(DATA));
+        c.set_g(7, 0x8000);
         // Calls it, changes the mapping, purges, makes valid what IPTE made invalid, calls again.
         let text = format!("0df5 1843 b9250076 {purge} b9250076 0df5 {DIAG}");
         load(&mut c, CODE, &text);
@@ -110,7 +112,7 @@ fn test_invalidations_set_bits() {
         for index in 4..8 {
             tables.change(&mut c, tables.entry(level, index << shift), |_| 0x1000);
         }
-        c.set_g(1, tables.base() + level * 0x4000 | level << 2);
+        c.set_g(1, (tables.base() + level * 0x4000) | level << 2);
         c.set_g(2, 5 << shift | 1);
         run(&mut c, "b98e0012").unwrap();
         let entries = [4, 5, 6, 7].map(|n| c.ram.read_u64(tables.entry(level, n << shift)));
@@ -125,11 +127,9 @@ fn test_invalidations_set_bits() {
 fn test_compare_and_swap_and_purge() {
     let mut c = cpu();
     c.ram.write(DATA, &[0, 0, 0, 1, 0, 0, 0, 2]);
-    (
-        c.set_g(2, 0xffff_ffff_0000_0001),
-        c.set_g(3, 5),
-        c.set_g(4, DATA),
-    );
+    c.set_g(2, 0xffff_ffff_0000_0001);
+    c.set_g(3, 5);
+    c.set_g(4, DATA);
     run(&mut c, "b2500024").unwrap();
     assert_eq!((c.cc.get(), c.g(2)), (0, 0xffff_ffff_0000_0001));
     assert_eq!(c.ram.read_u64(DATA), 0x5_0000_0002);
@@ -158,7 +158,8 @@ fn test_invalidation_reaches_other_cpus() {
         &format!("92017008 e32050000012 a7740004 a716fffb {DIAG}"),
     );
     other.set_g(1, 1 << 26);
-    (other.set_g(5, DATA), other.set_g(7, 0x7000));
+    other.set_g(5, DATA);
+    other.set_g(7, 0x7000);
     other
         .shared
         .with_orders(|o| o.run_state = RunState::Operating);
@@ -263,7 +264,8 @@ fn test_real_addresses() {
 #[test]
 fn test_store_real_address() {
     let (mut c, _) = translating();
-    (c.set_g(5, DATA), c.set_g(6, DATA + 0x123));
+    c.set_g(5, DATA);
+    c.set_g(6, DATA + 0x123);
     run(&mut c, "e50250006000").unwrap();
     assert_eq!(c.ram.read_u64(0x7000), 0x7123);
     c.set_g(6, 0x6000);
@@ -275,7 +277,8 @@ fn test_test_protection() {
     let (mut c, tables) = translating();
     c.ram.keys().set(0x7000, 0x30);
     let tprot = |c: &mut Cpu, ea: u64, key: u64| {
-        (c.set_g(5, ea), c.set_g(6, key << 4));
+        c.set_g(5, ea);
+        c.set_g(6, key << 4);
         run(c, "e50150006000")
             .map(|()| c.cc.get())
             .map_err(|p| p.code)
@@ -355,7 +358,8 @@ fn storage(c: &Cpu, at: u64, len: usize) -> Vec<u8> {
 #[test]
 fn test_move_with_optional_specifications() {
     let mut c = three_spaces();
-    (c.set_g(5, DATA + 0xff0), c.set_g(6, DATA + 0x7fe));
+    c.set_g(5, DATA + 0xff0);
+    c.set_g(6, DATA + 0x7fe);
     // To secondary from home.
     c.set_g(0, 0x0081_00c1);
     c.set_g(3, 0x23);
@@ -366,7 +370,8 @@ fn test_move_with_optional_specifications() {
     // No more than 4096 bytes; the spaces of the PSW.
     c.set_g(0, 0);
     c.set_g(3, 4097);
-    (c.set_g(5, DATA), c.set_g(6, DATA + 0x800));
+    c.set_g(5, DATA);
+    c.set_g(6, DATA + 0x800);
     let expected = storage(&c, 0x7800, 4096);
     let after = storage(&c, 0x8000, 1);
     run(&mut c, "c83050006000").unwrap();
@@ -388,7 +393,9 @@ fn test_move_with_optional_specifications() {
 #[test]
 fn test_move_with_optional_specifications_checks_authority() {
     let mut c = three_spaces();
-    (c.set_g(5, DATA), c.set_g(6, DATA), c.set_g(3, 1));
+    c.set_g(5, DATA);
+    c.set_g(6, DATA);
+    c.set_g(3, 1);
     c.ram.keys().set(0x9000, 0x48);
     // Key 4 or 5 for the second operand, which is in the secondary space.
     c.set_g(0, 0x5083);
@@ -409,8 +416,10 @@ fn test_move_with_optional_specifications_checks_authority() {
 #[test]
 fn test_move_to_primary_and_to_secondary() {
     let mut c = three_spaces();
-    (c.set_g(5, DATA + 0xff0), c.set_g(6, DATA + 0x123));
-    (c.set_g(1, 0x20), c.set_g(3, 0));
+    c.set_g(5, DATA + 0xff0);
+    c.set_g(6, DATA + 0x123);
+    c.set_g(1, 0x20);
+    c.set_g(3, 0);
     let expected = storage(&c, 0x9123, 0x20);
     run(&mut c, "da1350006000").unwrap();
     assert_eq!((c.cc.get(), storage(&c, 0x7ff0, 0x20)), (0, expected));
@@ -435,13 +444,16 @@ fn test_move_to_primary_and_to_secondary() {
 fn test_moves_with_keys() {
     let mut c = cpu();
     c.ram.keys().set(0x5000, 0x48);
-    (c.set_g(5, DATA), c.set_g(6, 0x5000));
-    (c.set_g(1, 2), c.set_g(3, 0x50));
+    c.set_g(5, DATA);
+    c.set_g(6, 0x5000);
+    c.set_g(1, 2);
+    c.set_g(3, 0x50);
     assert_interrupted(&mut c, "d91350006000", pgm::PROTECTION);
     c.set_g(3, 0x40);
     run(&mut c, "d91350006000").unwrap();
     // MVCSK, MVCDK: key in register 1, length code in 0.
-    (c.set_g(0, 1), c.set_g(1, 0x50));
+    c.set_g(0, 1);
+    c.set_g(1, 0x50);
     assert_interrupted(&mut c, "e50e50006000", pgm::PROTECTION);
     assert_interrupted(&mut c, "e50f60005000", pgm::PROTECTION);
     c.set_g(1, 0x40);
@@ -452,7 +464,8 @@ fn test_moves_with_keys() {
 fn test_storage_keys() {
     let (mut c, _) = translating();
     c.set_g(5, DATA + 0x123);
-    (c.set_g(2, 0x3f), c.set_g(4, 0x7000));
+    c.set_g(2, 0x3f);
+    c.set_g(4, 0x7000);
     // SSKE by real address; IVSK by virtual: no reference and change.
     run(&mut c, "b22b0024 b2230035").unwrap();
     assert_eq!(c.ram.keys().get(0x7000), 0x3e);
