@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! KVM on s390x: bindings, ioctls and a backend for s390-hypervisor.
+#![doc = include_str!("../README.md")]
 
+mod backend;
 pub mod bindings;
 pub mod ioctls;
+
+pub use backend::{guest_memory, Error, KvmVcpu, KvmVm};

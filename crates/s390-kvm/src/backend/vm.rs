@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The virtual machine.
+
+use std::sync::Arc;
+
+use s390_extint::ExternalInterrupt;
+use s390_hypervisor::{Result as BackendResult, Vcpu, Vm};
+use vm_memory::GuestMemoryBackend;
+use vmm_sys_util::errno;
+
+use super::error::refused;
+use super::memory::SlotMapping;
+use super::{interrupt, signal, Error, KvmVcpu};
+use crate::bindings::*;
+use crate::ioctls::{DeviceFd, Kvm, VmFd};
+
+/// What the backend needs of the host's KVM beside what every KVM has. All of it is in Linux 5.6.
+const NEEDED: [(u32, &str); 8] = [
+    (KVM_CAP_SYNC_REGS, "registers in shared memory"),
+    (KVM_CAP_MP_STATE, "run states"),
+    (KVM_CAP_ONE_REG, "access to timers"),
+    (KVM_CAP_IMMEDIATE_EXIT, "immediate exit"),
+    (KVM_CAP_S390_USER_SIGP, "SIGP in user space"),
+    (KVM_CAP_S390_INJECT_IRQ, "local interruptions"),
+    (KVM_CAP_S390_IRQ_STATE, "list of local interruptions"),
+    (KVM_CAP_S390_VCPU_RESETS, "CPU resets"),
+];
+
+/// A virtual machine whose CPUs are the host's, by KVM.
+///
+/// Each CPU runs on the thread that calls its [`Vcpu::run`]. `SIGRTMIN` is taken to call threads
+/// out of the guest: a handler for it is installed.
+#[derive(Debug)]
+pub struct KvmVm {
+    shared: Arc<Shared>,
+}
+
+/// What vCPUs and their handles hold on to. The fields are dropped in this order: memory goes when
+/// nobody can run the guest any more.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    flic: Option<DeviceFd>,
+    pub(crate) vm: VmFd,
+    pub(crate) memory: SlotMapping,
+}
+
+impl KvmVm {
+    /// Whether KVM can be used here: what [`new`](Self::new) does first, for those who must know
+    /// before they allocate memory.
+    ///
+    /// # Errors
+    ///
+    /// Why not, in one sentence.
+    pub fn probe() -> Result<(), Error> {
+        open().map(drop)
+    }
+
+    /// A machine with all of `memory` as its storage, which comes from
+    /// [`guest_memory`](crate::guest_memory) or has the same form: one region from address 0, a
+    /// multiple of 1 MiB, of a file that is mapped shared.
+    ///
+    /// # Errors
+    ///
+    /// Why KVM cannot be used, or not with this memory, in one sentence.
+    pub fn new(memory: &impl GuestMemoryBackend) -> Result<Self, Error> {
+        let vm = open()?;
+        let memory = SlotMapping::new(memory)?;
+        signal::install().map_err(Error::host("install a signal handler"))?;
+        let user_sigp = kvm_enable_cap {
+            cap: KVM_CAP_S390_USER_SIGP,
+            ..Default::default()
+        };
+        vm.enable_cap(&user_sigp)
+            .map_err(Error::host("take over SIGP from the kernel"))?;
+        // Without it, the ioctls that are older do.
+        let flic = vm.create_device(KVM_DEV_TYPE_FLIC).ok();
+        let shared = Shared { flic, vm, memory };
+        let region = kvm_userspace_memory_region {
+            memory_size: shared.memory.size(),
+            userspace_addr: shared.memory.as_ptr() as u64,
+            ..Default::default()
+        };
+        // SAFETY: the mapping is dropped behind the VM's files, and vCPUs hold on to both. It is
+        // the guest's alone: nobody has a reference into it.
+        unsafe { shared.vm.set_user_memory_region(region) }
+            .map_err(Error::host("give memory to the guest"))?;
+        Ok(KvmVm {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Adds the CPU with this address, as [`Vm::create_vcpu`] does, with its type known.
+    ///
+    /// # Errors
+    ///
+    /// [`s390_hypervisor::Error::Invalid`] if there is such a CPU already.
+    pub fn new_vcpu(&self, address: u16) -> BackendResult<KvmVcpu> {
+        KvmVcpu::new(self.shared.clone(), address)
+    }
+
+    /// The machine as the ioctls see it.
+    pub fn fd(&self) -> &VmFd {
+        &self.shared.vm
+    }
+}
+
+/// Creates a VM without memory.
+fn open() -> Result<VmFd, Error> {
+    if cfg!(not(target_arch = "s390x")) {
+        return Err(Error::WrongArchitecture);
+    }
+    let kvm = Kvm::new().map_err(Error::open)?;
+    if kvm.get_api_version() != KVM_API_VERSION as i32 {
+        return Err(Error::NotKvm);
+    }
+    // Only s390 has it, and on s390 every KVM has it.
+    if kvm.check_extension(KVM_CAP_S390_PSW) == 0 {
+        return Err(Error::NotKvm);
+    }
+    for (capability, name) in NEEDED {
+        if kvm.check_extension(capability) == 0 {
+            return Err(Error::Missing(name));
+        }
+    }
+    kvm.create_vm().map_err(Error::create)
+}
+
+impl Vm for KvmVm {
+    fn create_vcpu(&self, address: u16) -> BackendResult<Box<dyn Vcpu>> {
+        Ok(Box::new(self.new_vcpu(address)?))
+    }
+
+    fn inject(&self, interrupt: ExternalInterrupt) -> BackendResult<()> {
+        let result = match &self.shared.flic {
+            Some(flic) => flic.flic_enqueue(&[interrupt::floating(interrupt)?]),
+            None => {
+                let interrupt = interrupt::floating_by_ioctl(interrupt)?;
+                self.shared.vm.s390_interrupt(&interrupt)
+            }
+        };
+        let code = interrupt.code;
+        result.map_err(refused(format!(
+            "make external interruption {code:#06x} pending"
+        )))
+    }
+
+    fn clear_interrupts(&self) -> BackendResult<()> {
+        let result = match &self.shared.flic {
+            Some(flic) => flic.flic_clear_irqs(),
+            None => Err(errno::Error::new(libc::ENODEV)),
+        };
+        result.map_err(refused("drop pending interruptions"))
+    }
+}
+
+#[cfg(all(test, not(target_arch = "s390x")))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_hosts_are_told_so() {
+        let memory = crate::guest_memory::<()>(1 << 20).unwrap();
+        let error = KvmVm::new(&memory).unwrap_err();
+        assert!(matches!(error, Error::WrongArchitecture));
+        assert!(error.to_string().contains("s390x hosts only"));
+        assert!(matches!(KvmVm::probe(), Err(Error::WrongArchitecture)));
+    }
+}

@@ -1,0 +1,643 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The same guests on both backends, with the same answers: the software CPU everywhere, KVM
+//! where it is usable (`S390_KVM_REQUIRED=1`: it must be).
+
+use std::sync::Arc;
+
+use s390_cpu::{Config, Memory, SoftVm};
+use s390_hypervisor::{
+    Error, ExternalInterrupt, Intercept, LocalInterrupt, Psw, ResetKind, RunState, Vcpu, VcpuExit,
+    VcpuHandle, VcpuState, Vm,
+};
+use s390_kvm::{guest_memory, KvmVm};
+use vm_memory::{Bytes, GuestAddress};
+
+const SIZE: u64 = 1 << 20;
+const CODE: u64 = 0x10000;
+const MASK: u64 = Psw::EXTENDED | Psw::BASIC;
+/// Enabled for external interruptions.
+const OPEN: u64 = MASK | Psw::EXTERNAL;
+/// The subclass of service signals and, by convention, virtio.
+const SERVICE: u64 = 0x200;
+
+/// diag %r2,%r4,0x500
+const DIAG: [u8; 4] = [0x83, 0x24, 0x05, 0x00];
+/// lpswe 0x800
+const LPSWE: [u8; 4] = [0xb2, 0xb2, 0x08, 0x00];
+/// j .
+const LOOP: [u8; 4] = [0xa7, 0xf4, 0x00, 0x00];
+
+struct Guest {
+    memory: Memory,
+    vm: Box<dyn Vm>,
+    cpu: Box<dyn Vcpu>,
+    handle: Arc<dyn VcpuHandle>,
+}
+
+impl Guest {
+    fn new(memory: Memory, vm: Box<dyn Vm>) -> Self {
+        let cpu = vm.create_vcpu(0).unwrap();
+        let handle = cpu.handle();
+        let guest = Guest {
+            memory,
+            vm,
+            cpu,
+            handle,
+        };
+        // What no test expects ends in a disabled wait that says which one it was.
+        for new_psw in (0x1a0..0x200).step_by(16) {
+            guest.put_psw(new_psw, MASK | Psw::WAIT, new_psw);
+        }
+        guest
+    }
+
+    fn put(&self, addr: u64, bytes: &[u8]) {
+        self.memory.write_slice(bytes, GuestAddress(addr)).unwrap();
+    }
+
+    fn put_psw(&self, addr: u64, mask: u64, target: u64) {
+        self.put(addr, &Psw { mask, addr: target }.to_bytes());
+    }
+
+    fn get<const N: usize>(&self, addr: u64) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.memory
+            .read_slice(&mut bytes, GuestAddress(addr))
+            .unwrap();
+        bytes
+    }
+
+    fn get_u16(&self, addr: u64) -> u16 {
+        u16::from_be_bytes(self.get(addr))
+    }
+
+    fn get_psw(&self, addr: u64) -> Psw {
+        Psw::from_bytes(self.get(addr))
+    }
+
+    /// Code, and a CPU that operates from its first byte.
+    fn start(&mut self, mask: u64, code: &[&[u8]]) {
+        self.put(CODE, &code.concat());
+        self.cpu.set_psw(Psw { mask, addr: CODE });
+        self.handle.set_run_state(RunState::Operating).unwrap();
+    }
+
+    fn open_subclasses(&mut self, subclasses: u64) {
+        let mut state = self.cpu.state().unwrap();
+        state.crs[0] |= subclasses;
+        self.cpu.set_state(&state).unwrap();
+    }
+
+    fn intercept(&mut self) -> Intercept {
+        match self.cpu.run().unwrap() {
+            VcpuExit::Intercept(intercept) => intercept,
+            exit => panic!("{exit:?}"),
+        }
+    }
+
+    /// Expects the DIAGNOSE of the tests.
+    fn diag(&mut self) {
+        let intercept = self.intercept();
+        let psw = self.cpu.psw();
+        assert_eq!(
+            intercept,
+            Intercept::instruction(0x8324, 0x0500_0000),
+            "{psw}"
+        );
+    }
+
+    /// Expects a disabled wait, and returns its PSW.
+    fn wait(&mut self) -> Psw {
+        assert_eq!(self.intercept().code, Intercept::WAIT);
+        self.cpu.psw()
+    }
+
+    fn external(&self) -> ExternalInterrupt {
+        ExternalInterrupt {
+            code: self.get_u16(0x86),
+            subcode: self.get_u16(0x84),
+            params: u32::from_be_bytes(self.get(0x80)),
+            params2: u64::from_be_bytes(self.get(0x11b8)),
+        }
+    }
+}
+
+fn virtio(params: u32, params2: u64) -> ExternalInterrupt {
+    ExternalInterrupt {
+        code: 0x2603,
+        subcode: 0x0d00,
+        params,
+        params2,
+    }
+}
+
+/// Runs `test` on each backend.
+fn on_both(test: impl Fn(Guest)) {
+    let memory = guest_memory(SIZE).unwrap();
+    let vm = SoftVm::new(&memory, Config::default()).unwrap();
+    test(Guest::new(memory, Box::new(vm)));
+    on_kvm(test);
+}
+
+/// Runs `test` on KVM, where it is usable.
+fn on_kvm(test: impl Fn(Guest)) {
+    match KvmVm::probe() {
+        Ok(()) => {
+            let memory = guest_memory(SIZE).unwrap();
+            let vm = KvmVm::new(&memory).unwrap();
+            test(Guest::new(memory, Box::new(vm)));
+        }
+        Err(error) => {
+            assert!(std::env::var_os("S390_KVM_REQUIRED").is_none(), "{error}");
+            println!("SKIPPED on KVM: {error}");
+        }
+    }
+}
+
+#[test]
+fn a_diagnose_is_an_intercept_after_which_the_guest_goes_on() {
+    on_both(|mut guest| {
+        let code: [&[u8]; 6] = [
+            &[0xa7, 0x29, 0x00, 0x2a],             // lghi %r2,42
+            &[0xa7, 0x39, 0x12, 0x34],             // lghi %r3,0x1234
+            &[0xe3, 0x20, 0x30, 0x00, 0x00, 0x24], // stg %r2,0(%r3)
+            &DIAG,
+            &[0xa7, 0x2b, 0x00, 0x01], // aghi %r2,1
+            &DIAG,
+        ];
+        guest.start(MASK, &code);
+        guest.diag();
+        assert_eq!(guest.cpu.psw(), Psw::ipl(CODE + 18));
+        assert_eq!(guest.cpu.gpr(2), 42);
+        assert_eq!(guest.cpu.gpr(3), 0x1234);
+        assert_eq!(u64::from_be_bytes(guest.get(0x1234)), 42);
+        guest.cpu.set_gpr(2, u64::MAX);
+        guest.diag();
+        assert_eq!(guest.cpu.gpr(2), 0);
+        assert_eq!(guest.cpu.psw().cc(), 0);
+        guest.cpu.set_cc(1);
+        guest.put(CODE + 26, &[0xa7, 0x44, 0x00, 0x02]); // jl .+4
+        guest.put(CODE + 30, &DIAG);
+        guest.diag();
+        assert_eq!(guest.cpu.psw().addr, CODE + 34);
+        assert_eq!(guest.cpu.psw().cc(), 1);
+    });
+}
+
+#[test]
+fn a_disabled_wait_is_an_intercept() {
+    on_both(|mut guest| {
+        guest.put_psw(0x800, MASK | Psw::WAIT, 0xdead);
+        guest.start(MASK, &[&LPSWE]);
+        let psw = guest.wait();
+        assert_eq!((psw.mask, psw.addr), (MASK | Psw::WAIT, 0xdead));
+    });
+}
+
+#[test]
+fn an_injected_program_interruption_leaves_the_psw_behind_the_instruction() {
+    on_both(|mut guest| {
+        for code in [0x0006, 0x0005] {
+            guest.start(MASK, &[&DIAG, &LOOP]);
+            guest.diag();
+            guest.cpu.inject_program(code).unwrap();
+            assert_eq!(guest.wait().addr, 0x1d0);
+            assert_eq!(guest.get_u16(0x8c), 4);
+            assert_eq!(guest.get_u16(0x8e), code);
+            assert_eq!(guest.get_psw(0x150), Psw::ipl(CODE + 4));
+        }
+    });
+}
+
+/// Who injects an access exception has stored where it was, and put the PSW where it shall be.
+#[test]
+fn an_injected_access_exception_keeps_psw_and_identification() {
+    on_kvm(|mut guest| {
+        guest.start(MASK, &[&DIAG, &LOOP]);
+        guest.diag();
+        guest.put(0xa8, &0x7001_u64.to_be_bytes());
+        guest.put(0xa0, &[5]);
+        guest.cpu.inject_program(0x0011).unwrap();
+        assert_eq!(guest.wait().addr, 0x1d0);
+        assert_eq!(guest.get_u16(0x8e), 0x0011);
+        assert_eq!(guest.get_psw(0x150), Psw::ipl(CODE + 4));
+        assert_eq!(u64::from_be_bytes(guest.get(0xa8)), 0x7001);
+        assert_eq!(guest.get(0xa0), [5]);
+    });
+}
+
+#[test]
+fn a_diagnose_in_the_problem_state_is_a_privileged_operation() {
+    on_both(|mut guest| {
+        guest.start(MASK | Psw::PROBLEM, &[&DIAG]);
+        let mut exit = guest.intercept();
+        if exit.code == Intercept::INSTRUCTION {
+            guest.cpu.inject_program(0x0002).unwrap();
+            exit = guest.intercept();
+        }
+        assert_eq!(exit.code, Intercept::WAIT);
+        assert_eq!(guest.cpu.psw().addr, 0x1d0);
+        assert_eq!((guest.get_u16(0x8c), guest.get_u16(0x8e)), (4, 2));
+        let old = guest.get_psw(0x150);
+        assert_eq!((old.mask, old.addr), (MASK | Psw::PROBLEM, CODE + 4));
+    });
+}
+
+#[test]
+fn a_program_exception_goes_to_the_guest() {
+    on_both(|mut guest| {
+        guest.start(MASK, &[&[0x00, 0x02]]);
+        assert_eq!(guest.wait().addr, 0x1d0);
+        assert_eq!((guest.get_u16(0x8c), guest.get_u16(0x8e)), (2, 1));
+    });
+}
+
+#[test]
+fn virtio_and_service_signals_end_an_enabled_wait() {
+    on_both(|mut guest| {
+        guest.open_subclasses(SERVICE);
+        let service = ExternalInterrupt::service(0x5000, false);
+        let token = 0x1122_3344_5566_7788;
+        for interrupt in [virtio(1, token), virtio(0, token), service] {
+            guest.put_psw(0x800, OPEN | Psw::WAIT, 0x1234);
+            guest.start(MASK, &[&LPSWE]);
+            guest.vm.inject(interrupt).unwrap();
+            assert_eq!(guest.wait().addr, 0x1b0);
+            let old = guest.get_psw(0x130);
+            assert_eq!((old.mask, old.addr), (OPEN | Psw::WAIT, 0x1234));
+            let seen = guest.external();
+            assert_eq!((seen.code, seen.params), (interrupt.code, interrupt.params));
+            if interrupt.code == ExternalInterrupt::VIRTIO {
+                assert_eq!(seen, interrupt);
+            }
+        }
+    });
+}
+
+#[test]
+fn an_interruption_reaches_a_cpu_that_waits_already() {
+    on_both(|mut guest| {
+        guest.open_subclasses(SERVICE);
+        // Tells that it has come so far, then waits.
+        guest.put_psw(0x800, OPEN | Psw::WAIT, 0);
+        let note = [0x92, 0x01, 0x09, 0x00]; // mvi 0x900,1
+        guest.start(MASK, &[&note, &LPSWE]);
+        let Guest {
+            memory,
+            vm,
+            mut cpu,
+            ..
+        } = guest;
+        std::thread::scope(|scope| {
+            let cpu = scope.spawn(move || (cpu.run().unwrap(), cpu.psw()));
+            while memory.read_obj::<u8>(GuestAddress(0x900)).unwrap() == 0 {
+                std::thread::yield_now();
+            }
+            vm.inject(virtio(0, 0x10)).unwrap();
+            let (exit, psw) = cpu.join().unwrap();
+            assert!(matches!(exit, VcpuExit::Intercept(i) if i.code == Intercept::WAIT));
+            assert_eq!(psw.addr, 0x1b0);
+        });
+    });
+}
+
+#[test]
+fn pending_interruptions_come_by_priority_then_in_order() {
+    on_both(|mut guest| {
+        guest.open_subclasses(SERVICE);
+        guest.put_psw(0x1b0, MASK, 0x11000);
+        guest.put(0x11000, &DIAG);
+        guest.put(0x11004, &[0xb2, 0xb2, 0x01, 0x30]); // lpswe 0x130
+        for interrupt in [
+            virtio(0, 0x10),
+            virtio(1, 0x20),
+            ExternalInterrupt::service(0x5000, false),
+        ] {
+            guest.vm.inject(interrupt).unwrap();
+        }
+        guest.start(OPEN, &[&LOOP]);
+        guest.diag();
+        assert_eq!(guest.external().code, 0x2401);
+        guest.diag();
+        assert_eq!(guest.external(), virtio(0, 0x10));
+        guest.diag();
+        assert_eq!(guest.external(), virtio(1, 0x20));
+        guest.handle.kick();
+        assert_eq!(guest.cpu.run().unwrap(), VcpuExit::Interrupted);
+    });
+}
+
+#[test]
+fn cleared_interruptions_never_come() {
+    on_both(|mut guest| {
+        guest.open_subclasses(SERVICE);
+        guest.vm.inject(virtio(0, 0x10)).unwrap();
+        guest
+            .vm
+            .inject(ExternalInterrupt::service(8, false))
+            .unwrap();
+        guest.vm.clear_interrupts().unwrap();
+        guest.start(OPEN, &[&DIAG]);
+        guest.diag();
+    });
+}
+
+/// Lets the CPU run what it is at until it was called by `call`, at a moment when it is in the
+/// guest for sure, and returns the CPU and its exit.
+fn call_out_of_loop(mut guest: Guest, call: impl FnOnce(&dyn VcpuHandle)) -> (Guest, VcpuExit) {
+    guest.put(0x900, &[0]);
+    let note = [0x92, 0x01, 0x09, 0x00]; // mvi 0x900,1
+    guest.start(MASK, &[&note, &LOOP]);
+    let (memory, handle) = (guest.memory.clone(), guest.handle.clone());
+    let thread = std::thread::spawn(move || {
+        let exit = guest.cpu.run().unwrap();
+        (guest, exit)
+    });
+    while memory.read_obj::<u8>(GuestAddress(0x900)).unwrap() == 0 {
+        std::thread::yield_now();
+    }
+    call(&*handle);
+    thread.join().unwrap()
+}
+
+#[test]
+fn a_kick_ends_a_loop_a_wait_and_the_stopped_state() {
+    on_both(|guest| {
+        let (mut guest, exit) = call_out_of_loop(guest, |handle| handle.kick());
+        assert_eq!(exit, VcpuExit::Interrupted);
+        assert_eq!(guest.cpu.psw().addr, CODE + 4);
+        let states = [
+            (OPEN | Psw::WAIT, RunState::Operating),
+            (OPEN, RunState::Stopped),
+        ];
+        for (mask, state) in states {
+            guest.start(mask, &[&LOOP]);
+            guest.handle.set_run_state(state).unwrap();
+            let mut cpu = guest.cpu;
+            let thread = std::thread::spawn(move || (cpu.run().unwrap(), cpu));
+            guest.handle.kick();
+            let exit;
+            (exit, guest.cpu) = thread.join().unwrap();
+            assert_eq!(exit, VcpuExit::Interrupted);
+            assert_eq!(guest.handle.run_state(), state);
+        }
+    });
+}
+
+#[test]
+fn a_stopped_cpu_starts_again_and_restarts() {
+    on_both(|guest| {
+        let stop = LocalInterrupt::Stop {
+            store_status: false,
+        };
+        let (mut guest, exit) = call_out_of_loop(guest, |handle| handle.inject(stop).unwrap());
+        assert!(matches!(exit, VcpuExit::Intercept(i) if i.code == Intercept::STOP));
+        assert_eq!(guest.handle.run_state(), RunState::Stopped);
+        assert_eq!(guest.cpu.psw().addr, CODE + 4);
+
+        guest.put(CODE + 4, &DIAG);
+        guest.handle.set_run_state(RunState::Operating).unwrap();
+        guest.diag();
+
+        guest.handle.inject(stop).unwrap();
+        assert_eq!(guest.intercept().code, Intercept::STOP);
+        guest.handle.inject(LocalInterrupt::Restart).unwrap();
+        assert_eq!(guest.wait().addr, 0x1a0);
+        assert_eq!(guest.get_psw(0x120), Psw::ipl(CODE + 8));
+        assert_eq!(guest.handle.run_state(), RunState::Operating);
+    });
+}
+
+#[test]
+fn the_run_state_can_be_set_while_the_guest_runs() {
+    on_both(|guest| {
+        let (guest, exit) = call_out_of_loop(guest, |handle| {
+            handle.set_run_state(RunState::Stopped).unwrap();
+            handle.kick();
+        });
+        assert_eq!(exit, VcpuExit::Interrupted);
+        assert_eq!(guest.handle.run_state(), RunState::Stopped);
+    });
+}
+
+#[test]
+fn signals_from_other_cpus_bring_their_address() {
+    on_both(|mut guest| {
+        guest.open_subclasses(0x6000);
+        assert!(!guest.handle.external_call_pending());
+        let call = LocalInterrupt::ExternalCall(7);
+        guest.handle.inject(call).unwrap();
+        assert!(guest.handle.external_call_pending());
+        let second = guest.handle.inject(LocalInterrupt::ExternalCall(8));
+        assert!(matches!(second, Err(Error::IncorrectState)));
+        guest
+            .handle
+            .inject(LocalInterrupt::EmergencySignal(3))
+            .unwrap();
+        guest.start(OPEN, &[&LOOP]);
+        assert_eq!(guest.wait().addr, 0x1b0);
+        assert_eq!((guest.get_u16(0x86), guest.get_u16(0x84)), (0x1201, 3));
+        guest.start(OPEN, &[&LOOP]);
+        assert_eq!(guest.wait().addr, 0x1b0);
+        assert_eq!((guest.get_u16(0x86), guest.get_u16(0x84)), (0x1202, 7));
+        assert!(!guest.handle.external_call_pending());
+    });
+}
+
+fn some_state() -> VcpuState {
+    let mut state = VcpuState {
+        psw: Psw::ipl(CODE),
+        fpc: 0x0088_0000,
+        prefix: 0x4000,
+        todpr: 0x1234,
+        cpu_timer: 0x7fff_0000_0000_0000,
+        clock_comparator: 0xffff_ffff_ffff_0000,
+        ..VcpuState::default()
+    };
+    for n in 0..16_u64 {
+        let at = n as usize;
+        state.gprs[at] = 0x1111_0000_0000_0000 | n;
+        state.fprs[at] = 0x2222_0000_0000_0000 | n;
+        state.acrs[at] = 0x3333_0000 | n as u32;
+    }
+    state.crs[0] = 0xe0;
+    state.crs[7] = 0x4444_0000;
+    state.crs[14] = 0xc200_0000;
+    state
+}
+
+/// A CPU timer goes on, so that it is not compared.
+fn without_timer(state: VcpuState) -> VcpuState {
+    VcpuState {
+        cpu_timer: 0,
+        ..state
+    }
+}
+
+#[test]
+fn state_goes_in_and_comes_out() {
+    on_both(|mut guest| {
+        let state = some_state();
+        guest.cpu.set_state(&state).unwrap();
+        let seen = guest.cpu.state().unwrap();
+        assert!(seen.cpu_timer <= state.cpu_timer);
+        assert!(seen.cpu_timer > state.cpu_timer / 2);
+        assert_eq!(without_timer(seen), without_timer(state.clone()));
+        // And the guest sees it: prefix, a general and a control register.
+        guest.put(0x4000 + 0x1a0, &[0; 16]);
+        let code: [&[u8]; 4] = [
+            &[0xb2, 0x11, 0x09, 0x00],             // stpx 0x900
+            &[0xe3, 0x50, 0x09, 0x08, 0x00, 0x24], // stg %r5,0x908
+            &[0xeb, 0x77, 0x09, 0x10, 0x00, 0x25], // stctg %c7,%c7,0x910
+            &DIAG,
+        ];
+        guest.start(MASK, &code);
+        guest.diag();
+        assert_eq!(u32::from_be_bytes(guest.get(0x4900)), 0x4000);
+        assert_eq!(u64::from_be_bytes(guest.get(0x4908)), state.gprs[5]);
+        assert_eq!(u64::from_be_bytes(guest.get(0x4910)), state.crs[7]);
+        assert_eq!(guest.cpu.prefix(), 0x4000);
+
+        let wrong = VcpuState {
+            prefix: SIZE as u32,
+            ..state
+        };
+        assert!(matches!(
+            guest.cpu.set_state(&wrong),
+            Err(Error::Invalid(_))
+        ));
+    });
+}
+
+#[test]
+fn a_new_cpu_is_stopped_and_clear() {
+    on_both(|guest| {
+        assert_eq!(guest.handle.run_state(), RunState::Stopped);
+        let mut clear = VcpuState::default();
+        clear.crs[0] = 0xe0;
+        clear.crs[14] = 0xc200_0000;
+        assert_eq!(without_timer(guest.cpu.state().unwrap()), clear);
+        let taken = guest.vm.create_vcpu(0);
+        assert!(matches!(taken, Err(Error::Invalid(_))));
+    });
+}
+
+#[test]
+fn resets_clear_what_their_kind_clears() {
+    on_both(|mut guest| {
+        let state = without_timer(some_state());
+        let mut initial = VcpuState {
+            gprs: state.gprs,
+            acrs: state.acrs,
+            fprs: state.fprs,
+            ..VcpuState::default()
+        };
+        initial.crs[0] = 0xe0;
+        initial.crs[14] = 0xc200_0000;
+        let mut clear = initial.clone();
+        (clear.gprs, clear.acrs, clear.fprs) = ([0; 16], [0; 16], [0; 16]);
+        for (kind, expected) in [
+            (ResetKind::Normal, &state),
+            (ResetKind::Initial, &initial),
+            (ResetKind::Clear, &clear),
+        ] {
+            guest.cpu.set_state(&some_state()).unwrap();
+            guest
+                .handle
+                .inject(LocalInterrupt::ExternalCall(1))
+                .unwrap();
+            guest.cpu.reset(kind).unwrap();
+            let seen = without_timer(guest.cpu.state().unwrap());
+            assert_eq!(&seen, expected, "{kind:?}");
+            assert!(!guest.handle.external_call_pending());
+        }
+    });
+}
+
+#[test]
+fn status_is_stored_as_it_is_now() {
+    on_both(|mut guest| {
+        let state = some_state();
+        guest.cpu.set_state(&state).unwrap();
+        guest.cpu.store_status(0x8000).unwrap();
+        let check = |guest: &Guest, area: u64| {
+            let word = |offset| u64::from_be_bytes(guest.get(area + offset));
+            for n in 0..16_u64 {
+                let at = n as usize;
+                assert_eq!(word(n * 8), state.fprs[at]);
+                assert_eq!(word(0x80 + n * 8), state.gprs[at]);
+                assert_eq!(word(0x180 + n * 8), state.crs[at]);
+                let acr = u32::from_be_bytes(guest.get(area + 0x140 + n * 4));
+                assert_eq!(acr, state.acrs[at]);
+            }
+            assert_eq!(guest.get_psw(area + 0x100), state.psw);
+            let low = |offset| u32::from_be_bytes(guest.get(area + offset));
+            assert_eq!(low(0x118), state.prefix);
+            assert_eq!(low(0x11c), state.fpc);
+            assert_eq!(low(0x124), state.todpr);
+            assert_eq!(
+                guest.get(area + 0x131),
+                [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00]
+            );
+        };
+        check(&guest, 0x8000);
+        let outside = guest.cpu.store_status(SIZE - 0x100);
+        assert!(matches!(outside, Err(Error::Invalid(_))));
+
+        let stop = LocalInterrupt::Stop { store_status: true };
+        guest.handle.set_run_state(RunState::Operating).unwrap();
+        guest.handle.inject(stop).unwrap();
+        assert_eq!(guest.intercept().code, Intercept::STOP);
+        check(&guest, 0x4000 + 0x1200);
+    });
+}
+
+#[test]
+fn the_prefix_of_a_stopped_cpu_can_be_set() {
+    on_both(|mut guest| {
+        let set = LocalInterrupt::SetPrefix(0x6000);
+        guest.handle.inject(set).unwrap();
+        guest.put(
+            0x6000 + 0x1d0,
+            &Psw {
+                mask: MASK | Psw::WAIT,
+                addr: 0x77,
+            }
+            .to_bytes(),
+        );
+        guest.start(MASK, &[&[0x00, 0x02]]);
+        assert_eq!(guest.wait().addr, 0x77);
+        assert_eq!(guest.cpu.prefix(), 0x6000);
+        assert!(matches!(
+            guest.handle.inject(set),
+            Err(Error::IncorrectState)
+        ));
+        guest.handle.set_run_state(RunState::Stopped).unwrap();
+        let wrong = guest.handle.inject(LocalInterrupt::SetPrefix(SIZE as u32));
+        assert!(matches!(wrong, Err(Error::Invalid(_))));
+    });
+}
+
+#[test]
+fn a_cpu_may_move_to_another_thread() {
+    on_both(|guest| {
+        let (guest, exit) = call_out_of_loop(guest, |handle| handle.kick());
+        assert_eq!(exit, VcpuExit::Interrupted);
+        let (_, exit) = call_out_of_loop(guest, |handle| handle.kick());
+        assert_eq!(exit, VcpuExit::Interrupted);
+    });
+}
+
+#[test]
+fn everything_ends_in_any_order() {
+    on_both(|guest| {
+        let second = guest.vm.create_vcpu(1).unwrap();
+        let handle = second.handle();
+        let Guest { vm, cpu, .. } = guest;
+        drop(vm);
+        drop(cpu);
+        drop(second);
+        handle.kick();
+        assert_eq!(handle.run_state(), RunState::Stopped);
+    });
+}
