@@ -15,6 +15,9 @@ pub(crate) mod facility {
     pub(crate) const ETF3_ENHANCEMENT: u8 = 30;
     /// Function code 2 and store characteristic 4 of COMPARE AND SWAP AND STORE.
     pub(crate) const COMPARE_AND_SWAP_AND_STORE_2: u8 = 33;
+    /// M3 and M4 of instructions that round, rounding to prepare for shorter precision, the quantum
+    /// exception.
+    pub(crate) const FLOATING_POINT_EXTENSION: u8 = 37;
 }
 
 /// Facilities of the first z/Architecture machines: z/Architecture installed and active, N3

@@ -863,10 +863,7 @@ instructions! {
     LD "ld" 0x6800 RX 0 FPR => fp_registers::ld;
     STE "ste" 0x7000 RX 0 FPR => fp_registers::ste;
     LE "le" 0x7800 RX 0 FPR => fp_registers::le;
-    SRNM "srnm" 0xb299 S 0 BFP => fp_registers::srnm;
-    STFPC "stfpc" 0xb29c S 0 BFP => fp_registers::stfpc;
-    LFPC "lfpc" 0xb29d S 0 BFP => fp_registers::lfpc;
-    SRNMB "srnmb" 0xb2b8 S 37 BFP => fp_registers::srnmb;
+    LDER "lder" 0xb324 RRE 0 FPR => fp_registers::lder;
     LXR "lxr" 0xb365 RRE 0 FPR => fp_registers::lxr;
     LPDFR "lpdfr" 0xb370 RRE 41 FPR => fp_registers::lpdfr;
     LNDFR "lndfr" 0xb371 RRE 41 FPR => fp_registers::lndfr;
@@ -875,16 +872,20 @@ instructions! {
     LZER "lzer" 0xb374 RRE 0 FPR => fp_registers::lzer;
     LZDR "lzdr" 0xb375 RRE 0 FPR => fp_registers::lzdr;
     LZXR "lzxr" 0xb376 RRE 0 FPR => fp_registers::lzxr;
-    SFPC "sfpc" 0xb384 RRE 0 BFP => fp_registers::sfpc;
-    EFPC "efpc" 0xb38c RRE 0 BFP => fp_registers::efpc;
     LDGR "ldgr" 0xb3c1 RRE 41 FPR => fp_registers::ldgr;
     LGDR "lgdr" 0xb3cd RRE 41 FPR => fp_registers::lgdr;
+    LDE "lde" 0xed24 RXE 0 FPR => fp_registers::lde;
     LEY "ley" 0xed64 RXY 18 FPR => fp_registers::le;
     LDY "ldy" 0xed65 RXY 18 FPR => fp_registers::ld;
     STEY "stey" 0xed66 RXY 18 FPR => fp_registers::ste;
     STDY "stdy" 0xed67 RXY 18 FPR => fp_registers::std;
 
     // --- binary floating point ---
+    SRNM "srnm" 0xb299 S 0 BFP => bfp::srnm;
+    STFPC "stfpc" 0xb29c S 0 BFP => bfp::stfpc;
+    LFPC "lfpc" 0xb29d S 0 BFP => bfp::lfpc;
+    SRNMB "srnmb" 0xb2b8 S 37 BFP => bfp::srnmb;
+    LFAS "lfas" 0xb2bd S 41 BFP => bfp::lfas;
     LPEBR "lpebr" 0xb300 RRE 0 BFP => bfp::lpebr;
     LNEBR "lnebr" 0xb301 RRE 0 BFP => bfp::lnebr;
     LTEBR "ltebr" 0xb302 RRE 0 BFP => bfp::ltebr;
@@ -931,8 +932,13 @@ instructions! {
     SXBR "sxbr" 0xb34b RRE 0 BFP => bfp::sxbr;
     MXBR "mxbr" 0xb34c RRE 0 BFP => bfp::mxbr;
     DXBR "dxbr" 0xb34d RRE 0 BFP => bfp::dxbr;
+    DIEBR "diebr" 0xb353 RRF 0 BFP => bfp::diebr;
     FIEBR "fiebr" 0xb357 RRF 0 BFP => bfp::fiebr;
+    DIDBR "didbr" 0xb35b RRF 0 BFP => bfp::didbr;
     FIDBR "fidbr" 0xb35f RRF 0 BFP => bfp::fidbr;
+    SFPC "sfpc" 0xb384 RRE 0 BFP => bfp::sfpc;
+    SFASR "sfasr" 0xb385 RRE 41 BFP => bfp::sfasr;
+    EFPC "efpc" 0xb38c RRE 0 BFP => bfp::efpc;
     CELFBR "celfbr" 0xb390 RRF 37 BFP => bfp::celfbr;
     CDLFBR "cdlfbr" 0xb391 RRF 37 BFP => bfp::cdlfbr;
     CXLFBR "cxlfbr" 0xb392 RRF 37 BFP => bfp::cxlfbr;

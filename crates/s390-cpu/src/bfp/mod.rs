@@ -59,11 +59,12 @@ impl Format {
 
     /// What a trapped overflow or underflow moves the exponent by.
     const fn bias_adjust(self) -> i32 {
-        match self {
-            Format::Short => 192,
-            Format::Long => 1536,
-            Format::Extended => 24576,
-        }
+        3 * self.quarter()
+    }
+
+    /// A quarter of the number of exponents.
+    pub(crate) const fn quarter(self) -> i32 {
+        (self.max_exponent() + 1) / 4
     }
 
     pub(crate) const fn sign_bit(self) -> u128 {
@@ -303,6 +304,36 @@ impl Exact {
         }
     }
 
+    /// The integer quotient of long or short numbers that are not zero, rounded, with at most
+    /// `precision` digits: of a larger one, these, truncated. Beside it the remainder, and whether
+    /// there are more digits to come.
+    pub(crate) fn divide_to_integer(
+        self,
+        other: Self,
+        precision: u32,
+        mode: Rounding,
+    ) -> (Self, Self, bool) {
+        let quotient = self.divide(other, precision);
+        let digits = quotient.exponent + quotient.significand.bits() as i32;
+        let lowest = (digits - precision as i32).max(0);
+        let partial = lowest > 0;
+        let mode = if partial { Rounding::TowardZero } else { mode };
+        let truncated = quotient.truncate(lowest, mode);
+        let quotient = Exact {
+            significand: truncated.kept,
+            exponent: lowest,
+            more: false,
+            ..quotient
+        };
+        let mut product = quotient.multiply(other);
+        product.negative = !self.negative;
+        let mut remainder = self.add(product, mode);
+        if remainder.is_zero() {
+            remainder.negative = self.negative;
+        }
+        (quotient, remainder, partial && truncated.inexact)
+    }
+
     /// The square root, with at least `precision` and 2 bits.
     pub(crate) fn square_root(self, precision: u32) -> Self {
         let wanted = 2 * (precision + 3);
@@ -334,6 +365,20 @@ impl Exact {
         Truncated::new(kept, half, rest, self.negative, mode)
     }
 
+    /// Rounds to so many digits, whatever the exponent: the number (which is not zero), whether it
+    /// is inexact, and whether it was rounded up.
+    pub(crate) fn to_precision(self, precision: u32, mode: Rounding) -> (Self, bool, bool) {
+        let lowest = self.exponent + self.significand.bits() as i32 - precision as i32;
+        let t = self.truncate(lowest, mode);
+        let rounded = Exact {
+            negative: self.negative,
+            significand: t.kept,
+            exponent: lowest,
+            more: false,
+        };
+        (rounded, t.inexact, t.up)
+    }
+
     /// Rounds to an integer: its magnitude, whether it is inexact, and whether it was rounded up.
     /// `None` where it has more than 128 bits.
     pub(crate) fn to_integer(self, mode: Rounding) -> Option<(u128, bool, bool)> {
@@ -349,7 +394,7 @@ impl Exact {
 struct Truncated {
     kept: U256,
     inexact: bool,
-    up: bool,
+    pub(crate) up: bool,
 }
 
 impl Truncated {
@@ -370,6 +415,12 @@ impl Truncated {
             up,
         }
     }
+}
+
+/// An integer quotient, whose exponent is moved into range if it is too large; and whether it was.
+pub(crate) fn integer_quotient(format: Format, quotient: &Exact) -> (u128, bool) {
+    let r = round(format, quotient, Rounding::TowardZero, true, false);
+    (r.bits, r.overflow)
 }
 
 /// A rounding mode.

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Floating-point registers and the floating-point-control register: what moves values without
-//! looking at their format.
+//! Floating-point registers: what moves values without looking at their format.
 //!
 //! A short value is in the left half of its register. An extended value is in a pair, the second
 //! register two after the first.
@@ -8,8 +7,7 @@
 use crate::cpu::{Cpu, Exec, Flow, Trap};
 use crate::decode::Insn;
 
-/// Bits of the FPC that exist: IEEE masks and flags, DXC, DFP and BFP rounding mode.
-const FPC_BITS: u32 = 0xf8f8_ff77;
+/// The sign of short, long and extended values.
 const SIGN: u64 = 1 << 63;
 
 impl Cpu {
@@ -44,22 +42,12 @@ impl Cpu {
         }
         Ok(())
     }
-
-    /// Replaces the FPC; bits that do not exist or a rounding mode that does not are a
-    /// specification exception.
-    pub(crate) fn load_fpc(&mut self, value: u32) -> Exec {
-        if value & !FPC_BITS != 0 || matches!(value & 7, 4..=6) {
-            return Err(self.specification());
-        }
-        self.fpc = value;
-        Ok(Flow::Next)
-    }
 }
 
 /// LOAD (long).
 #[inline(always)]
 pub(crate) fn ld(c: &mut Cpu, i: &Insn) -> Exec {
-    let v = c.read_u64(c.ea(i))?;
+    let v = c.load_u64(c.ea(i))?;
     c.set_f(i.r1, v);
     Ok(Flow::Next)
 }
@@ -67,7 +55,7 @@ pub(crate) fn ld(c: &mut Cpu, i: &Insn) -> Exec {
 /// LOAD (short).
 #[inline(always)]
 pub(crate) fn le(c: &mut Cpu, i: &Insn) -> Exec {
-    let v = c.read_u32(c.ea(i))?;
+    let v = c.load_u32(c.ea(i))?;
     c.set_f32(i.r1, v);
     Ok(Flow::Next)
 }
@@ -75,14 +63,14 @@ pub(crate) fn le(c: &mut Cpu, i: &Insn) -> Exec {
 /// STORE (long).
 #[inline(always)]
 pub(crate) fn std(c: &mut Cpu, i: &Insn) -> Exec {
-    c.write_u64(c.ea(i), c.f(i.r1))?;
+    c.store_u64(c.ea(i), c.f(i.r1))?;
     Ok(Flow::Next)
 }
 
 /// STORE (short).
 #[inline(always)]
 pub(crate) fn ste(c: &mut Cpu, i: &Insn) -> Exec {
-    c.write_u32(c.ea(i), c.f32(i.r1))?;
+    c.store_u32(c.ea(i), c.f32(i.r1))?;
     Ok(Flow::Next)
 }
 
@@ -168,41 +156,15 @@ pub(crate) fn lgdr(c: &mut Cpu, i: &Insn) -> Exec {
     Ok(Flow::Next)
 }
 
-/// LOAD FPC.
-pub(crate) fn lfpc(c: &mut Cpu, i: &Insn) -> Exec {
-    let v = c.read_u32(c.ea(i))?;
-    c.load_fpc(v)
-}
-
-/// SET FPC.
-pub(crate) fn sfpc(c: &mut Cpu, i: &Insn) -> Exec {
-    c.load_fpc(c.g32(i.r1))
-}
-
-/// STORE FPC.
-pub(crate) fn stfpc(c: &mut Cpu, i: &Insn) -> Exec {
-    c.write_u32(c.ea(i), c.fpc)?;
+/// LOAD LENGTHENED of hexadecimal floating point, short to long: zeros are appended.
+pub(crate) fn lder(c: &mut Cpu, i: &Insn) -> Exec {
+    c.set_f(i.r1, u64::from(c.f32(i.r2)) << 32);
     Ok(Flow::Next)
 }
 
-/// EXTRACT FPC.
-pub(crate) fn efpc(c: &mut Cpu, i: &Insn) -> Exec {
-    c.set_g32(i.r1, c.fpc);
-    Ok(Flow::Next)
-}
-
-/// SET BFP ROUNDING MODE (2 bits).
-pub(crate) fn srnm(c: &mut Cpu, i: &Insn) -> Exec {
-    c.fpc = c.fpc & !7 | c.ea(i) as u32 & 3;
-    Ok(Flow::Next)
-}
-
-/// SET BFP ROUNDING MODE (3 bits).
-pub(crate) fn srnmb(c: &mut Cpu, i: &Insn) -> Exec {
-    let mode = c.ea(i) as u32;
-    if mode > 7 || matches!(mode, 4..=6) {
-        return Err(c.specification());
-    }
-    c.fpc = c.fpc & !7 | mode;
+/// The same with a storage operand.
+pub(crate) fn lde(c: &mut Cpu, i: &Insn) -> Exec {
+    let v = c.load_u32(c.ea(i))?;
+    c.set_f(i.r1, u64::from(v) << 32);
     Ok(Flow::Next)
 }
