@@ -545,24 +545,4 @@ pub(crate) fn cvdg(c: &mut Cpu, i: &Insn) -> Exec {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn test_pack_and_unpack_are_inverse() {
-        let mut buf = [0; 4];
-        assert!(!pack(1234567, true, &mut buf));
-        assert_eq!(buf, [0x12, 0x34, 0x56, 0x7d]);
-        assert_eq!(unpack(&buf).unwrap().value(), -1234567);
-        assert!(pack(12345678, false, &mut buf));
-        assert_eq!(buf, [0x23, 0x45, 0x67, 0x8c]);
-    }
-
-    #[test]
-    fn test_invalid_digits_and_signs() {
-        assert!(unpack(&[0x1a, 0x2c]).is_none());
-        assert!(unpack(&[0xa1, 0x2c]).is_none());
-        assert!(unpack(&[0x11, 0x29]).is_none());
-        assert!(unpack(&[0x11, 0xac]).is_none());
-    }
-}
+mod tests;

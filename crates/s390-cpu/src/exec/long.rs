@@ -452,3 +452,6 @@ pub(crate) fn mvpg(c: &mut Cpu, i: &Insn) -> Exec {
     }
     Err(trap)
 }
+
+#[cfg(test)]
+mod tests;

@@ -215,7 +215,8 @@ impl Utf {
                     return Ok(Source::Exhausted);
                 }
                 let v = c.read_u32(addr)?;
-                if v >= 0x11_0000 || (0xd800..0xe000).contains(&v) {
+                // Only high surrogates: a low one is taken as it is.
+                if v >= 0x11_0000 || (0xd800..0xdc00).contains(&v) {
                     return Ok(Source::Invalid);
                 }
                 Ok(Source::Character(v, 4))
@@ -321,3 +322,6 @@ pub(crate) fn cu41(c: &mut Cpu, i: &Insn) -> Exec {
 pub(crate) fn cu42(c: &mut Cpu, i: &Insn) -> Exec {
     convert(c, i, Utf::Utf32, Utf::Utf16)
 }
+
+#[cfg(test)]
+mod tests;
