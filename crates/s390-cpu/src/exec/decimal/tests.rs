@@ -40,7 +40,8 @@ fn with(c: &mut Cpu, text: &str, first: &str, second: &str) -> Result<(Vec<u8>, 
     let first = bytes(first);
     c.ram.write(FIRST, &first);
     c.ram.write(SECOND, &bytes(second));
-    (c.set_g(1, FIRST), c.set_g(2, SECOND));
+    c.set_g(1, FIRST);
+    c.set_g(2, SECOND);
     run(c, text).map_err(|p| p.code)?;
     let mut after = vec![0; first.len()];
     c.ram.read(FIRST, &mut after);
@@ -201,7 +202,8 @@ fn test_edit_and_mark() {
 fn test_nothing_is_stored_where_not_all_can_be() {
     let mut c = cpu();
     c.ram.write(0xf_ffff, &[0x1c]);
-    (c.set_g(1, 0xf_ffff), c.set_g(2, SECOND));
+    c.set_g(1, 0xf_ffff);
+    c.set_g(2, SECOND);
     c.ram.write(SECOND, &[0x1c]);
     for text in [
         "fa1010002000",

@@ -18,8 +18,10 @@ fn prepare() -> (Box<Cpu>, Space) {
     for k in (0..0x3000).step_by(8) {
         c.write_u64(0x30000 + k, k * 0x0101_0107).unwrap();
     }
-    (c.set_g(8, 0x10000), c.set_g(9, 0x3000));
-    (c.set_g(10, 0x30000), c.set_g(11, 0x3000));
+    c.set_g(8, 0x10000);
+    c.set_g(9, 0x3000);
+    c.set_g(10, 0x30000);
+    c.set_g(11, 0x3000);
     (c, tables)
 }
 
@@ -57,8 +59,10 @@ fn test_long_moves_and_comparisons_let_interruptions_in() {
         assert_eq!((c.cc.get(), c.g(8), c.g(9)), (0, 0x13000, 0));
         assert_eq!((c.g(10), c.g(11)), (0x33000, 0));
         assert_moved(&mut c, 0x3000);
-        (c.set_g(8, 0x10000), c.set_g(9, 0x3000));
-        (c.set_g(10, 0x30000), c.set_g(11, 0x3000));
+        c.set_g(8, 0x10000);
+        c.set_g(9, 0x3000);
+        c.set_g(10, 0x30000);
+        c.set_g(11, 0x3000);
         assert!(repeat(&mut c, pair[1]) >= 3);
         assert_eq!((c.cc.get(), c.g(8), c.g(11)), (0, 0x13000, 0));
     }
@@ -91,13 +95,17 @@ fn test_exceptions_leave_what_was_done() {
 fn test_padding() {
     let mut c = cpu();
     c.ram.write(DATA, b"abc");
-    (c.set_g(8, DATA + 0x100), c.set_g(9, 6), c.set_g(10, DATA));
+    c.set_g(8, DATA + 0x100);
+    c.set_g(9, 6);
+    c.set_g(10, DATA);
     c.set_g(11, 0x2a00_0003);
     run(&mut c, "0e8a").unwrap();
     assert_eq!(c.ram.read_u64(DATA + 0x100), 0x6162_632a_2a2a_0000);
     assert_eq!((c.cc.get(), c.g(9), c.g(11)), (2, 0, 0x2a00_0000));
     // CLCL: equal but for the pads, which are characters.
-    (c.set_g(8, DATA + 0x100), c.set_g(9, 6), c.set_g(10, DATA));
+    c.set_g(8, DATA + 0x100);
+    c.set_g(9, 6);
+    c.set_g(10, DATA);
     c.set_g(11, 0x2a00_0003);
     run(&mut c, "0f8a").unwrap();
     assert_eq!(c.cc.get(), 0);
@@ -107,12 +115,10 @@ fn test_padding() {
 fn test_destructive_overlap_moves_nothing() {
     let mut c = cpu();
     c.ram.write(DATA, b"abcdefgh");
-    (
-        c.set_g(8, DATA + 1),
-        c.set_g(9, 4),
-        c.set_g(10, DATA),
-        c.set_g(11, 4),
-    );
+    c.set_g(8, DATA + 1);
+    c.set_g(9, 4);
+    c.set_g(10, DATA);
+    c.set_g(11, 4);
     run(&mut c, "0e8a").unwrap();
     assert_eq!((c.cc.get(), c.g(9)), (3, 4));
     assert_eq!(&c.ram.read_u64(DATA).to_be_bytes(), b"abcdefgh");
@@ -122,7 +128,8 @@ fn test_destructive_overlap_moves_nothing() {
 fn test_move_page() {
     let (mut c, tables) = prepare();
     c.set_g(0, 0);
-    (c.set_g(8, 0x10123), c.set_g(10, 0x30456));
+    c.set_g(8, 0x10123);
+    c.set_g(10, 0x30456);
     run(&mut c, "b254008a").unwrap();
     assert_eq!(c.cc.get(), 0);
     assert_moved(&mut c, 0x1000);
@@ -159,7 +166,8 @@ fn test_searches_stop_now_and_then() {
     c.set_g(0, 0xffff);
     assert!(repeat(&mut c, "b9be00ca") >= 3);
     assert_eq!(c.cc.get(), 2);
-    (c.set_g(2, 0), c.set_g(10, 0x30000));
+    c.set_g(2, 0);
+    c.set_g(10, 0x30000);
     assert!(repeat(&mut c, "b241002a") >= 3);
     assert_eq!((c.g(10), c.g(11)), (0x33000, 0));
 }

@@ -11,7 +11,9 @@ const TABLE: u64 = 0x8000;
 fn prepare(source: &[u8], len: u64, two: bool) -> Box<Cpu> {
     let mut c = cpu();
     c.ram.write(DATA, source);
-    (c.set_g(8, DATA + 0x800), c.set_g(9, len), c.set_g(10, DATA));
+    c.set_g(8, DATA + 0x800);
+    c.set_g(9, len);
+    c.set_g(10, DATA);
     c.set_g(1, TABLE | 7);
     for k in 0..0x800_u64 {
         match two {
