@@ -261,7 +261,7 @@ fn test_timer_interruption_that_loops() {
         let new = lowcore::EXT_NEW_PSW.offset.into();
         g.put_psw(new, psw(Psw::EXTERNAL, 0).mask, 0x5000);
         g.load(Psw::EXTERNAL, LOOP);
-        let exit = g.run();
+        let exit = g.run_watched();
         assert_eq!((exit.code, exit.ipa), (Intercept::EXTERNAL_LOOP, code));
         assert_eq!(g.cpu.psw(), psw(Psw::EXTERNAL, CODE));
     }

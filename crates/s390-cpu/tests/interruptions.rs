@@ -292,7 +292,7 @@ fn test_program_interruption_that_causes_itself() {
         g.put(0x8000, "0000");
         g.put_psw(lowcore::PGM_NEW_PSW.offset.into(), mask, addr);
         g.load(0, "0000");
-        let exit = g.run();
+        let exit = g.run_watched();
         assert_eq!((exit.code, exit.ipa), (Intercept::PROGRAM, code));
         assert_eq!(g.psw(lowcore::PGM_OLD_PSW).addr, CODE + 2);
         assert_eq!(g.cpu.psw().addr, addr);

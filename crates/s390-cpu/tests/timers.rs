@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{psw, run_beside, Guest, CODE, DATA};
+use common::{psw, Guest, CODE, DATA};
 use s390_cpu::Time;
 use s390_extint::lowcore;
 use s390_hypervisor::{Intercept, LocalInterrupt, Psw, RunState, Vcpu};
@@ -214,7 +214,7 @@ fn test_host_time_ends_a_wait() {
     let now = tod(&mut g);
     set_timers(&mut g, now + 5000 * MICROSECOND, 0);
     g.cpu.set_psw(psw(Psw::EXTERNAL | Psw::WAIT, CODE));
-    let (exit, ()) = run_beside(&mut g, |_, _| ());
+    let exit = g.run_watched();
     assert_eq!(exit.base_displacement().1, common::EXTERNAL);
     assert_eq!(g.u16(lowcore::EXT_CODE), 0x1004);
     assert!(tod(&mut g) - now > 5000 * MICROSECOND);

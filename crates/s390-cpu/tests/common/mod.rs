@@ -136,6 +136,12 @@ impl Guest {
         }
     }
 
+    /// [`Guest::run`] where a broken CPU would not come back.
+    #[track_caller]
+    pub fn run_watched(&mut self) -> Intercept {
+        run_beside(self, |_, _| ()).0
+    }
+
     /// Runs until a DIAGNOSE and returns its function code.
     #[track_caller]
     pub fn run_to_diag(&mut self) -> u16 {
