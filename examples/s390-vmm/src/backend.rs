@@ -5,27 +5,68 @@ use std::sync::Arc;
 
 use s390_cpu::{Config, Memory, SoftVm};
 use s390_hypervisor::Vm;
+use s390_kvm::KvmVm;
+use vm_memory::GuestAddress;
 
 use crate::config::Backend;
 use crate::{Error, Result};
 
-/// Makes a virtual machine without CPUs on `memory`.
-pub(crate) fn create_vm(backend: Backend, memory: &Arc<Memory>) -> Result<Arc<dyn Vm>> {
-    match backend {
-        Backend::Kvm => Err(Error::Kvm(kvm_obstacle())),
-        Backend::Auto | Backend::Emulated => emulated(memory),
+/// What runs the guest.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Hypervisor {
+    /// The software CPU.
+    Emulated,
+    /// KVM.
+    Kvm,
+}
+
+impl Hypervisor {
+    /// Chooses; what is chosen can be used.
+    pub(crate) fn choose(backend: Backend) -> Result<Self> {
+        match (backend, KvmVm::probe) {
+            (Backend::Emulated, _) => Ok(Hypervisor::Emulated),
+            (Backend::Kvm, probe) => Ok(probe().map(|()| Hypervisor::Kvm)?),
+            (Backend::Auto, probe) => Ok(match probe() {
+                Ok(()) => Hypervisor::Kvm,
+                Err(obstacle) => {
+                    log::info!("the software CPU runs the guest: {obstacle}");
+                    Hypervisor::Emulated
+                }
+            }),
+        }
+    }
+
+    /// Allocates guest memory from address 0, all zeros.
+    pub(crate) fn allocate(self, size: u64) -> Result<Memory> {
+        match self {
+            Hypervisor::Kvm => Ok(s390_kvm::guest_memory(size)?),
+            Hypervisor::Emulated => {
+                let ranges = [(GuestAddress(0), size as usize)];
+                Memory::from_ranges(&ranges).map_err(|error| Error::Memory(size, error))
+            }
+        }
+    }
+
+    /// Makes a virtual machine without CPUs on `memory`.
+    pub(crate) fn create_vm(self, memory: &Memory) -> Result<Arc<dyn Vm>> {
+        Ok(match self {
+            Hypervisor::Kvm => Arc::new(KvmVm::new(memory)?),
+            Hypervisor::Emulated => Arc::new(SoftVm::new(memory, Config::default())?),
+        })
     }
 }
 
-fn emulated(memory: &Arc<Memory>) -> Result<Arc<dyn Vm>> {
-    Ok(Arc::new(SoftVm::new(memory, Config::default())?))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Why there is no KVM here, and what to do.
-fn kvm_obstacle() -> &'static str {
-    if cfg!(target_arch = "s390x") {
-        "this build has no KVM backend; use --backend emulated"
-    } else {
-        "it runs s390 guests on s390x hosts only; use --backend emulated"
+    #[test]
+    fn auto_takes_kvm_where_it_can_be_used() {
+        let usable = KvmVm::probe().is_ok();
+        let auto = Hypervisor::choose(Backend::Auto).unwrap();
+        assert_eq!(auto == Hypervisor::Kvm, usable);
+        assert_eq!(Hypervisor::choose(Backend::Kvm).is_ok(), usable);
+        let emulated = Hypervisor::choose(Backend::Emulated).unwrap();
+        assert_eq!(emulated, Hypervisor::Emulated);
     }
 }

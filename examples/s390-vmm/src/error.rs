@@ -46,8 +46,8 @@ pub enum Error {
     #[error("cannot describe the machine to the guest")]
     Sclp(#[from] s390_sclp::Error),
     /// KVM was asked for and cannot be used.
-    #[error("KVM cannot be used: {0}")]
-    Kvm(&'static str),
+    #[error("KVM cannot be used (--backend emulated needs none)")]
+    Kvm(#[from] s390_kvm::Error),
     /// The software CPU cannot be made.
     #[error("cannot make the software CPU")]
     Cpu(#[from] s390_cpu::Error),

@@ -17,7 +17,7 @@ use s390_virtio_devices::net::{MacAddress, Net, NetBackend, Tap};
 use s390_virtio_devices::rng::Rng;
 use s390_virtio_devices::{S390Legacy, VirtioBus, VirtioDevice};
 
-use crate::backend::create_vm;
+use crate::backend::Hypervisor;
 use crate::config::{DiskConfig, Hardware, NetConfig};
 use crate::console::{ConsoleOutput, Keyboard, Source};
 use crate::event_loop::{EventLoop, Subscriber};
@@ -55,8 +55,9 @@ impl VirtualMachine {
     /// and an entropy device.
     pub(crate) fn new(image: Image, hardware: &Hardware, output: &ConsoleOutput) -> Result<Self> {
         let ram_size = hardware.memory_size;
-        let (memory, page) = allocate(ram_size)?;
-        let vm = create_vm(hardware.backend, &memory)?;
+        let hypervisor = Hypervisor::choose(hardware.backend)?;
+        let (memory, page) = allocate(ram_size, hypervisor)?;
+        let vm = hypervisor.create_vm(&memory)?;
         let bus = Arc::new(VirtioBus::new(memory.clone(), page, vm.clone())?);
         bus.set_early_console(Box::new(output.of(Source::Sclp)));
         let mut sclp_output = output.of(Source::Sclp);
