@@ -354,6 +354,7 @@ fn call_out_of_loop(mut guest: Guest, call: impl FnOnce(&dyn VcpuHandle)) -> (Gu
         (guest, exit)
     });
     while memory.read_obj::<u8>(GuestAddress(0x900)).unwrap() == 0 {
+        assert!(!thread.is_finished(), "{:?}", thread.join().unwrap().1);
         std::thread::yield_now();
     }
     call(&*handle);
@@ -424,6 +425,7 @@ fn the_run_state_can_be_set_while_the_guest_runs() {
 fn signals_from_other_cpus_bring_their_address() {
     on_both(|mut guest| {
         guest.open_subclasses(0x6000);
+        let _senders = [3, 7, 8].map(|address| guest.vm.create_vcpu(address).unwrap());
         assert!(!guest.handle.external_call_pending());
         let call = LocalInterrupt::ExternalCall(7);
         guest.handle.inject(call).unwrap();
@@ -525,6 +527,7 @@ fn a_new_cpu_is_stopped_and_clear() {
 #[test]
 fn resets_clear_what_their_kind_clears() {
     on_both(|mut guest| {
+        let _sender = guest.vm.create_vcpu(1).unwrap();
         let state = without_timer(some_state());
         let mut initial = VcpuState {
             gprs: state.gprs,
