@@ -401,6 +401,7 @@ fn test_reference_and_change_bits() {
     assert_eq!((key(&c), c.cc.get()), (0x02, 3));
     run(&mut c, "58205000").unwrap();
     assert_eq!(key(&c), 0x06);
+    run(&mut c, "50205000").unwrap();
     // SSKE clears both; a store sets both.
     c.set_g(2, 0xff10);
     run(&mut c, "b22b0025").unwrap();
@@ -462,7 +463,7 @@ fn test_numbers_of_spaces_run_out() {
             c.read_space(Space::Secondary, 0x5000, &mut buf).unwrap();
             assert_eq!(buf[7], 8);
         } else {
-            c.asn(Space::Secondary, 0);
+            assert_ne!(c.asn(Space::Secondary, 0), c.tlb.asn);
         }
         assert_eq!(c.read_u64(0x5000), Ok(7));
         if n % 3 == 0 {

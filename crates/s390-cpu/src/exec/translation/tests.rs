@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+
 use s390_extint::Psw;
 use s390_hypervisor::{Intercept, RunState};
 
@@ -151,12 +154,10 @@ fn test_invalidation_reaches_other_cpus() {
     tables.map(&mut c, DATA, 0x7000);
     c.ram.write(0x7000, &[0; 16]);
     c.ram.write(0x8000, &[1; 8]);
-    // Writes a flag; then as long as DATA is 0 and the count lasts: LT 2,0(5); BRC 7; BRCT.
-    load(
-        &mut c,
-        CODE,
-        &format!("92017008 e32050000012 a7740004 a716fffb {DIAG}"),
-    );
+    // LT 2,0(5), so that the translation is known; a flag; then as long as DATA is 0 and the
+    // count lasts: LT; BRC 7; BRCT.
+    let text = format!("e32050000012 92017008 e32050000012 a7740004 a716fffb {DIAG}");
+    load(&mut c, CODE, &text);
     other.set_g(1, 1 << 26);
     other.set_g(5, DATA);
     other.set_g(7, 0x7000);
@@ -181,6 +182,34 @@ fn test_invalidation_reaches_other_cpus() {
     c.psw_addr = 0x3000;
     step(&mut c).unwrap();
     assert_eq!(reader.join().unwrap() as u32, 0x0101_0101);
+}
+
+#[test]
+fn test_flush_waits_for_the_others() {
+    let [mut c, mut other] = cpus();
+    other.enter_guest();
+    let obeyed = Arc::new(AtomicBool::new(false));
+    let thread = std::thread::spawn({
+        let obeyed = obeyed.clone();
+        move || {
+            c.flush_others();
+            obeyed.load(Ordering::SeqCst)
+        }
+    });
+    while other.shared.flushes.due().is_none() {
+        std::thread::yield_now();
+    }
+    obeyed.store(true, Ordering::SeqCst);
+    other.flush_for_others();
+    assert!(thread.join().unwrap());
+    // Not for one that is out of the guest.
+    let [mut c, mut other] = cpus();
+    other.enter_guest();
+    other.shared.flushes.leave();
+    c.flush_others();
+    assert!(other.shared.flushes.due().is_some());
+    other.enter_guest();
+    assert!(other.shared.flushes.due().is_none());
 }
 
 /// Two CPUs that flush each other's translations do not wait for ever.
