@@ -7,13 +7,14 @@ version=$1 cross=$2 dir=$3 image=$4
 here=$(dirname "$(realpath "$0")")
 . "$here/../../tools/debian-packages.sh"
 tree=$dir/source-$version
-objects=$dir/objects-$version
+# Right inside, so that all paths are relative: the image is the same wherever this is.
+objects=$tree/objects
 
 # The package's sources, without the bulk of C files that only other machines need.
 unpack() {
     local deb
     deb=$(debian_download bookworm "$(dpkg --print-architecture)" linux-source-6.1)
-    rm -rf "$dir"/source-* "$dir"/objects-*
+    rm -rf "$dir"/source-*
     mkdir -p "$tree.new"
     dpkg-deb --fsys-tarfile "$deb" | tar xO ./usr/src/linux-source-6.1.tar.xz | xz -dc -T0 |
         tar x -C "$tree.new" --strip-components=1 --wildcards \
@@ -68,7 +69,7 @@ export KBUILD_BUILD_VERSION=1 KBUILD_BUILD_USER=s390-vmm KBUILD_BUILD_HOST=linux
 export LC_ALL=C
 KBUILD_BUILD_TIMESTAMP=$(date -u -r "$tree/Makefile")
 export KBUILD_BUILD_TIMESTAMP
-build=(make -s -C "$tree" "O=$objects")
+build=(make -s -C "$tree" O=objects)
 mkdir -p "$objects"
 echo "building Linux $version" >&2
 KCONFIG_ALLCONFIG=$here/frag.config "${build[@]}" allnoconfig >&2
