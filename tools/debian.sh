@@ -18,7 +18,7 @@ suite_apt() {
 suite_update() {
     local suite=$1 mirror
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' |
-        sed 's#/$##' | grep -m1 '/debian$') || {
+        sed 's#/$##' | awk '/\/debian$/ && !n++') || {
         say "apt has no Debian mirror configured" >&2
         return 1
     }

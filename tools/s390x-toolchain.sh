@@ -59,7 +59,7 @@ install_packages() {
 available() {
     local name
     for name in ${1//|/ }; do
-        if apt-cache policy "$name" | grep -q 'Candidate: [0-9]'; then
+        if apt-cache policy "$name" | grep 'Candidate: [0-9]' >/dev/null; then
             echo "$name"
             return
         fi
