@@ -7,7 +7,7 @@
 # --html a report is made in target/llvm-cov.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-. tools/debian.sh
+. tools/debian-packages.sh
 
 cache=${S390X_TC:-${XDG_CACHE_HOME:-$HOME/.cache}/s390x-tc}
 config=coverage_config_$(uname -m).json
@@ -16,7 +16,7 @@ say() { echo "coverage: $*"; }
 # LLVM's tools must be those of rustc's LLVM: rustup has them; where it cannot
 # fetch them, Debian may have that version of LLVM in another suite.
 llvm_tools() {
-    local bin version prefix=$cache/llvm tool
+    local bin version prefix=$cache/llvm tool deb
     bin=$(rustc --print sysroot)/lib/rustlib/$(rustc -vV | sed -n 's/^host: //p')/bin
     if [ -n "${LLVM_COV:-}" ] || [ -x "$bin/llvm-cov" ]; then
         return
@@ -26,8 +26,13 @@ llvm_tools() {
     fi
     version=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
     if [ ! -x "$prefix-$version/bin/llvm-cov" ]; then
-        suite_unpack trixie "llvm-$version" "$prefix-$version.new"
         mkdir -p "$prefix-$version.new/bin"
+        # With all it depends on, down to the C library: it runs beside the system's own.
+        debian_download_all trixie "$(dpkg --print-architecture)" "llvm-$version" |
+            while read -r deb; do
+                dpkg-deb --fsys-tarfile "$deb" |
+                    tar x -C "$prefix-$version.new" --exclude=./usr/share
+            done
         for tool in llvm-cov llvm-profdata; do
             cat >"$prefix-$version.new/bin/$tool" <<WRAPPER
 #!/bin/sh

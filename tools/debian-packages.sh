@@ -5,8 +5,10 @@
 #
 #   debian_need COMMAND:PACKAGE...             installs on this machine what is missing, if root
 #   debian_version SUITE ARCH PACKAGE          prints the newest version
+#   debian_first SUITES ARCH PACKAGE PREFIX    prints "SUITE VERSION" of the first suite that has a
+#                                              version with this prefix; fails if none has
 #   debian_depends SUITE ARCH PACKAGE          prints the packages it depends on itself
-#   debian_download SUITE ARCH PACKAGE         prints the name of the downloaded file
+#   debian_download SUITE ARCH PACKAGE[=VERSION]  prints the name of the downloaded file
 #   debian_download_all SUITE ARCH PACKAGE...  prints those of the packages and all they depend on
 #
 # With DEBIAN_UNSIGNED=1 a suite whose signature and lists disagree, as they do on a mirror that is
@@ -40,10 +42,12 @@ debian_need() {
         "${missing[@]}" >/dev/null
 }
 
-# Prints the first mirror of apt's whose address ends so.
+# Prints the first mirror of apt's whose address ends so. (What reads a pipe reads all of it here:
+# with pipefail, a writer that is left alone counts as one that failed.)
 _debian_mirror() {
     apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | sed 's#/$##' |
-        grep -m1 "/$1\$"
+        awk -v name="$1" -F/ '$NF == name && !mirror { mirror = $0 }
+            END { if (!mirror) exit 1; print mirror }'
 }
 
 # _debian_update DIR LINE...: takes the lists of these sources.
@@ -77,9 +81,14 @@ END
     mirror=$(_debian_mirror debian) || die "apt has no mirror of Debian configured"
     local signed="deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]"
     sources=("$signed $mirror $suite main")
-    if [ "$suite" != sid ] && security=$(_debian_mirror debian-security); then
-        sources+=("$signed $security $suite-security main")
-    fi
+    case $suite in
+    sid | *-backports) ;;
+    *)
+        if security=$(_debian_mirror debian-security); then
+            sources+=("$signed $security $suite-security main")
+        fi
+        ;;
+    esac
     _debian_update "$dir" "${sources[@]}" && return
     [ -n "${DEBIAN_UNSIGNED:-}" ] || return
     echo "the mirror's lists of $suite are not those that Debian signed; taking them as they are" >&2
@@ -91,13 +100,17 @@ END
 _debian_apt() {
     local suite=$1 arch=$2 dir=$DEBIAN_CACHE/$1-$2
     shift 2
-    if [ -z "$(find "$dir/fresh" -mmin -720 2>/dev/null)" ]; then
+    mkdir -p "$dir"
+    # One at a time: apt refuses to wait for the lock of its lists.
+    (
+        flock 8
+        [ -z "$(find "$dir/fresh" -mmin -720 2>/dev/null)" ] || exit 0
         if _debian_lists "$suite" "$arch" "$dir"; then
             touch "$dir/fresh"
         elif [ ! -e "$dir/fresh" ]; then
             die "cannot get Debian's list of packages ($suite, $arch)"
         fi
-    fi
+    ) 8>"$dir/update" || return
     APT_CONFIG=$dir/apt.conf "$@"
 }
 
@@ -110,17 +123,34 @@ debian_version() {
     echo "$version"
 }
 
+debian_first() {
+    local suite version
+    for suite in $1; do
+        version=$(_debian_apt "$suite" "$2" apt-cache madison "$3" |
+            awk -F'|' -v p="$4" '{ gsub(/ /, "", $2) }
+                index($2, p) == 1 && !version { version = $2 } END { print version }') || continue
+        [ -n "$version" ] || continue
+        echo "$suite $version"
+        return
+    done
+    return 1
+}
+
 debian_depends() {
     _debian_apt "$1" "$2" apt-cache show --no-all-versions "$3" |
         sed -n 's/^Depends: //p' | tr ',' '\n' | awk '{ print $1 }'
 }
 
 debian_download() {
-    local dir=$DEBIAN_CACHE/$1-$2/cache/archives
-    _debian_apt "$1" "$2" env -C "$dir" apt-get -qq download "$3" >&2 ||
-        die "cannot get package $3 ($1, $2)"
+    local dir=$DEBIAN_CACHE/$1-$2/cache/archives package=${3%%=*} version
+    case $3 in
+    *=*) version=${3#*=} ;;
+    *) version=$(debian_version "$1" "$2" "$3") ;;
+    esac
+    _debian_apt "$1" "$2" env -C "$dir" apt-get -qq download "$package=$version" >&2 ||
+        die "cannot get package $package $version ($1, $2)"
     # As apt names it: the version's colon is encoded.
-    find "$dir" -name "${3}_$(debian_version "$1" "$2" "$3" | sed 's/:/%3a/')_*.deb"
+    find "$dir" -name "${package}_${version/:/%3a}_*.deb"
 }
 
 debian_download_all() {

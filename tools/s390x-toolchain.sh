@@ -13,14 +13,13 @@
 #                     tar file or Debian's rust-src package (default: from Debian)
 #   S390X_SKIP_APT=1  install no packages (no root needed)
 set -euo pipefail
-. "$(dirname "$0")/debian.sh"
+. "$(dirname "$0")/debian-packages.sh"
 
 cache=${S390X_TC:-${XDG_CACHE_HOME:-$HOME/.cache}/s390x-tc}
 linux=s390x-unknown-linux-gnu
 bare=s390x-unknown-none-softfloat
 
 say() { echo "s390x-toolchain: $*"; }
-die() { echo "s390x-toolchain: error: $*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null; }
 on_s390x() { [ "$(uname -m)" = s390x ]; }
 
@@ -85,11 +84,12 @@ std_ready() {
 # Unpacks the library sources of this rustc into $library.
 fetch_library() {
     [ ! -f "$library/Cargo.lock" ] || return 0
-    local from=${S390X_RUST_SRC:-} new=$library.new
+    local from=${S390X_RUST_SRC:-} new=$library.new found
     if [ -z "$from" ]; then
-        from=$(suite_download "trixie-backports sid forky trixie" rust-src "$rustc_version+") ||
+        found=$(debian_first "trixie-backports sid forky trixie" amd64 rust-src "$rustc_version+") ||
             die "Debian has no rust-src $rustc_version (any more): use a rustc with" \
                 "\`rustup target add $linux $bare\`, or set S390X_RUST_SRC"
+        from=$(debian_download "${found% *}" amd64 "rust-src=${found#* }")
     fi
     rm -rf "$new"
     mkdir -p "$new"
@@ -100,7 +100,7 @@ fetch_library() {
     *) cp -a "$from/." "$new" ;;
     esac
     # Debian's vendored crates have no checksums: cargo takes the locked ones itself.
-    rm -rf "$new/vendor" "$cache"/apt/rust-src_*.deb
+    rm -rf "$new/vendor"
     [ -f "$new/Cargo.lock" ] || die "$from holds no library tree"
     rm -rf "$library"
     mv "$new" "$library"
@@ -141,10 +141,13 @@ build_std() {
 # qemu-user 10: older ones are wrong in CVB, CVD, D, RXSBG, MDEB and in
 # specification exceptions. It is statically linked and stays in the cache.
 fetch_oracle() {
-    local qemu=$cache/bin/qemu-s390x-10 deb
+    local qemu=$cache/bin/qemu-s390x-10 arch found deb
     if [ ! -x "$qemu" ]; then
-        deb=$(suite_download "bookworm-backports trixie sid" qemu-user 1:10.) ||
-            deb=$(suite_download "sid" qemu-user) || die "no qemu-user 10 in Debian's suites"
+        arch=$(dpkg --print-architecture)
+        found=$(debian_first "bookworm-backports trixie" "$arch" qemu-user 1:10.) ||
+            found=$(debian_first sid "$arch" qemu-user 1:) || die "no qemu-user 10 in Debian's suites"
+        say "the instruction oracle is qemu-user ${found#* } of ${found% *}"
+        deb=$(debian_download "${found% *}" "$arch" "qemu-user=${found#* }")
         mkdir -p "$cache/bin"
         dpkg-deb --fsys-tarfile "$deb" | tar xO ./usr/bin/qemu-s390x >"$qemu.new"
         rm -f "$deb"
