@@ -153,10 +153,9 @@ impl Drop for SoftVcpu {
 }
 
 impl SoftVcpu {
-    /// Instructions that completed since the CPU was made. One that caused a program
-    /// interruption does not count.
+    /// Instructions that completed since the CPU was made, which this backend always counts.
     pub fn instructions(&self) -> u64 {
-        self.engine.cpu.instructions
+        self.cpu().instructions
     }
 
     fn cpu(&self) -> &Cpu {
@@ -235,6 +234,10 @@ impl Vcpu for SoftVcpu {
         }
         self.cpu_mut().store_status(addr);
         Ok(())
+    }
+
+    fn instructions(&self) -> Option<u64> {
+        Some(self.instructions())
     }
 
     fn handle(&self) -> Arc<dyn VcpuHandle> {

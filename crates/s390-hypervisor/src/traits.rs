@@ -99,6 +99,12 @@ pub trait Vcpu: Send {
     /// store-status-at-address (a 512-byte area whose first byte corresponds to 0x1200).
     fn store_status(&mut self, addr: u64) -> Result<()>;
 
+    /// Instructions of the guest that completed since the CPU was made; `None` where the backend
+    /// does not count them. One that caused a program interruption does not count.
+    fn instructions(&self) -> Option<u64> {
+        None
+    }
+
     /// A handle for other threads.
     fn handle(&self) -> Arc<dyn VcpuHandle>;
 }

@@ -66,6 +66,9 @@ pub struct BootArguments {
         hide_possible_values = true
     )]
     sclp_console: SclpConsoleArgument,
+    /// Print instructions, exits and processor time of each CPU at the end.
+    #[arg(long)]
+    stats: bool,
     #[command(flatten)]
     machine: MachineArguments,
 }
@@ -142,6 +145,7 @@ impl From<BootArguments> for VmConfig {
             disks: arguments.disk,
             nets: arguments.net,
             console: arguments.console,
+            stats: arguments.stats,
         }
     }
 }
@@ -277,7 +281,12 @@ mod tests {
         };
         assert_eq!(config.hardware, hardware);
         assert_eq!(config.console, ConsoleConfig::Stdio);
-        assert!(config.initrd.is_none() && config.disks.is_empty() && config.nets.is_empty());
+        assert!(
+            !config.stats
+                && config.initrd.is_none()
+                && config.disks.is_empty()
+                && config.nets.is_empty()
+        );
     }
 
     #[test]
@@ -303,6 +312,7 @@ mod tests {
             "none",
             "--backend",
             "emulated",
+            "--stats",
         ])
         .unwrap();
         assert_eq!(config.initrd, Some("i".into()));
@@ -327,6 +337,7 @@ mod tests {
         );
         assert_eq!(config.nets[1].mac, Some(MacAddress([2, 0, 0, 0, 0, 1])));
         assert_eq!(config.console, ConsoleConfig::File("log".into()));
+        assert!(config.stats);
     }
 
     #[test]

@@ -76,4 +76,6 @@ pub struct VmConfig {
     pub nets: Vec<NetConfig>,
     /// Where the consoles go.
     pub console: ConsoleConfig,
+    /// Whether to print at the end what the CPUs did.
+    pub stats: bool,
 }

@@ -16,6 +16,7 @@ mod event_loop;
 mod memory;
 mod reboot;
 mod signals;
+mod stats;
 mod terminal;
 mod vcpu;
 mod vm;
@@ -48,6 +49,12 @@ pub fn boot(config: &VmConfig) -> Result<End> {
         vm.add_tap(net)?;
     }
     vm.listen_to_signals(signals);
-    let _keyboard = console.start_keyboard(vm.keyboard(), vm.stopper())?;
-    vm.run()
+    let stats = vm.stats();
+    let keyboard = console.start_keyboard(vm.keyboard(), vm.stopper())?;
+    let end = vm.run();
+    drop(keyboard);
+    if config.stats {
+        stats.print();
+    }
+    end
 }

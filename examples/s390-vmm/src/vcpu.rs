@@ -8,6 +8,7 @@ use s390_hypervisor::{Vcpu, VcpuHandle};
 use s390_machine::Outcome;
 
 use crate::reboot::Rebooter;
+use crate::stats::{thread_time, CpuStats, Stats};
 use crate::vm::{Shared, Stopper};
 use crate::{End, Error, Result};
 
@@ -18,11 +19,13 @@ pub(crate) struct VcpuThreads {
 }
 
 impl VcpuThreads {
-    /// Starts a thread for each of `vcpus`. How the guest ends goes to `stopper`.
+    /// Starts a thread for each of `vcpus`. How the guest ends goes to `stopper`, and what they
+    /// did to `stats`.
     pub(crate) fn start(
         vcpus: Vec<Box<dyn Vcpu>>,
         shared: &Arc<Shared>,
         stopper: &Stopper,
+        stats: &Stats,
     ) -> Result<Self> {
         let mut this = VcpuThreads {
             rebooter: Arc::new(Rebooter::new(vcpus.len())),
@@ -30,13 +33,21 @@ impl VcpuThreads {
         };
         for mut vcpu in vcpus {
             let (rebooter, shared) = (this.rebooter.clone(), shared.clone());
-            let stopper = stopper.clone();
+            let (stopper, stats) = (stopper.clone(), stats.clone());
             let handle = vcpu.handle();
             let thread = std::thread::Builder::new()
                 .name(format!("cpu{}", vcpu.address()))
                 .spawn(move || {
                     stopper.watch(|| {
-                        if let Some(end) = run(&mut *vcpu, &shared, &rebooter)? {
+                        let mut exits = 0;
+                        let end = run(&mut *vcpu, &shared, &rebooter, &mut exits);
+                        let did = CpuStats {
+                            instructions: vcpu.instructions(),
+                            exits,
+                            time: thread_time(),
+                        };
+                        stats.record(vcpu.address(), did);
+                        if let Some(end) = end? {
                             stopper.stop(Ok(end));
                         }
                         Ok(())
@@ -60,10 +71,16 @@ impl Drop for VcpuThreads {
     }
 }
 
-/// Runs a CPU until the guest ends, or until it shall stop.
-fn run(vcpu: &mut dyn Vcpu, shared: &Shared, rebooter: &Rebooter) -> Result<Option<End>> {
+/// Runs a CPU until the guest ends, or until it shall stop. Counts the exits.
+fn run(
+    vcpu: &mut dyn Vcpu,
+    shared: &Shared,
+    rebooter: &Rebooter,
+    exits: &mut u64,
+) -> Result<Option<End>> {
     while !rebooter.is_stopped() {
         let exit = vcpu.run()?;
+        *exits += 1;
         match shared.machine.handle_exit(vcpu, exit)? {
             Outcome::Resume | Outcome::Stopped => {}
             Outcome::PowerOff => return Ok(Some(End::PowerOff)),

@@ -23,6 +23,7 @@ use crate::console::{ConsoleOutput, Keyboard, Source};
 use crate::event_loop::{EventLoop, Subscriber};
 use crate::memory::allocate;
 use crate::signals::{SignalHandler, Signals};
+use crate::stats::Stats;
 use crate::vcpu::VcpuThreads;
 use crate::{End, Error, Result};
 
@@ -46,6 +47,7 @@ pub(crate) struct VirtualMachine {
     power: Power,
     keyboard: Keyboard,
     stopper: Stopper,
+    stats: Stats,
     ends: Receiver<Result<End>>,
     nets: u16,
 }
@@ -103,6 +105,7 @@ impl VirtualMachine {
             },
             power: Power { sclp, vm },
             stopper,
+            stats: Stats::default(),
             ends,
             nets: 0,
         };
@@ -164,6 +167,11 @@ impl VirtualMachine {
         self.stopper.clone()
     }
 
+    /// What the CPUs will have done when the run has ended.
+    pub(crate) fn stats(&self) -> Stats {
+        self.stats.clone()
+    }
+
     /// Boots the image and runs to the end. No thread of the machine is left afterwards.
     pub(crate) fn run(mut self) -> Result<End> {
         if let Some(vcpu) = self.vcpus.first_mut() {
@@ -171,7 +179,7 @@ impl VirtualMachine {
             self.shared.machine.start(vcpu.address())?;
         }
         let _events = self.events.start(self.stopper.clone())?;
-        let _vcpus = VcpuThreads::start(self.vcpus, &self.shared, &self.stopper)?;
+        let _vcpus = VcpuThreads::start(self.vcpus, &self.shared, &self.stopper, &self.stats)?;
         // The channel stays open as long as this machine has a stopper.
         self.ends.recv().unwrap_or(Err(Error::Panic))
     }

@@ -106,6 +106,22 @@ fn the_console_can_be_a_file_or_nothing() {
 }
 
 #[test]
+fn stats_count_instructions_and_exits() {
+    let output = boot(&["--stats", "--console", "none"]);
+    assert_eq!(output.status.code(), Some(0));
+    let line = text(&output.stderr);
+    let numbers: Vec<f64> = line.split(' ').filter_map(|w| w.parse().ok()).collect();
+    let [instructions, exits, seconds] = numbers[..] else {
+        panic!("not three numbers: {line}");
+    };
+    assert!(line.starts_with("s390-vmm: CPU 0: "), "{line}");
+    assert!(
+        instructions > 10_000.0 && exits > 10.0 && seconds > 0.0,
+        "{line}"
+    );
+}
+
+#[test]
 fn without_consoles_of_the_sclp_there_is_the_early_console() {
     for console in ["none", "line"] {
         let output = boot(&["--sclp-console", console]);
