@@ -192,6 +192,8 @@ fn config_changes_are_announced_to_a_ready_driver_only() {
     driver.set_token(1, 0x7000);
     driver.set_status(0x87);
     assert!(resize(95).is_empty());
+    driver.begin_probe(1);
+    driver.set_token(1, 0x7000);
     driver.finish_probe();
     assert_eq!(resize(95).len(), 1);
     driver.reset();
@@ -215,6 +217,21 @@ fn what_the_guest_writes_into_the_config_space_is_noticed_at_set_status() {
     // A reset brings back the host's.
     driver.reset();
     assert_eq!(driver.config(), [1, 2, 3, 4]);
+}
+
+/// A driver writes a setting and tells nobody; then the host changes another.
+#[test]
+fn a_change_by_the_host_does_not_lose_one_by_the_guest() {
+    let machine = Machine::new();
+    let device = Shape::new(&[8], 4);
+    let written = device.written.clone();
+    let id = machine.bus.add(device.shared()).unwrap();
+    let driver = machine.driver(0);
+    driver.begin_probe(0);
+    driver.finish_probe();
+    machine.write(driver.config_address() + 3, &[0xbb]);
+    machine.bus.config_changed(id).unwrap();
+    assert_eq!(*written.lock().unwrap(), [1, 2, 3, 0xbb]);
 }
 
 #[test]

@@ -123,8 +123,9 @@ impl<'a, M: GuestMemory + ?Sized> DeviceView<'a, M> {
         Ok(())
     }
 
-    /// Zeroes all ring memory of the device: the rule for a SET_STATUS whose status
-    /// [precedes the queues](crate::status::precedes_queues), and part of a machine reset.
+    /// Zeroes all ring memory of the device: part of a machine reset, and due whenever a driver
+    /// begins (SET_STATUS without DRIVER_OK). A guest binds a driver again without a RESET in
+    /// between, and does not clear the rings itself.
     pub fn zero_rings(&self) -> Result<()> {
         for queue in self.device.queues() {
             zero(self.mem, queue.address, queue.ring.area() as u64)?;

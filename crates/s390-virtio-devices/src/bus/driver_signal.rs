@@ -2,7 +2,7 @@
 //! A device's way to its driver: interruptions with the tokens of its queues.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::Arc;
 
 use s390_extint::{ExternalInterrupt, VirtioEvent};
@@ -24,6 +24,23 @@ pub(super) struct DriverSignal<M> {
     pub(super) memory: Arc<M>,
     pub(super) vm: Arc<dyn Vm>,
     pub(super) broken: AtomicBool,
+    /// Times that the driver broke a rule.
+    pub(super) breaches: Occasions,
+    /// Interruptions that the backend did not take.
+    pub(super) lost: Occasions,
+}
+
+/// Counts what a guest can make happen as often as it likes, and says when to write a line: at
+/// occasions 1, 2, 4, 8 and so on, so that no guest fills the host's log.
+#[derive(Debug, Default)]
+pub(super) struct Occasions(AtomicU64);
+
+impl Occasions {
+    /// One more; its number if it is worth a line.
+    fn count(&self) -> Option<u64> {
+        let number = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        number.is_power_of_two().then_some(number)
+    }
 }
 
 impl<M: GuestMemory> DriverSignal<M> {
@@ -76,7 +93,10 @@ impl<M: GuestMemory> DriverSignal<M> {
 impl<M: GuestMemory + Send + Sync> SignalDriver for DriverSignal<M> {
     fn signal_used_queue(&self, queue: u16) {
         if let Err(error) = self.queue_event(queue) {
-            log::error!("{}: queue {queue}: {error}", self.name);
+            if let Some(number) = self.lost.count() {
+                let name = &self.name;
+                log::error!("{name}: queue {queue}: interruption {number} lost: {error}");
+            }
         }
     }
 
@@ -84,12 +104,14 @@ impl<M: GuestMemory + Send + Sync> SignalDriver for DriverSignal<M> {
         if self.broken.swap(true, Ordering::SeqCst) {
             return;
         }
-        let cause = reason.source().map(|cause| format!(": {cause}"));
-        log::warn!(
-            "{}: stopped until the guest resets it: {reason}{}",
-            self.name,
-            cause.unwrap_or_default()
-        );
+        if let Some(number) = self.breaches.count() {
+            let name = &self.name;
+            let cause = reason.source().map(|cause| format!(": {cause}"));
+            let cause = cause.unwrap_or_default();
+            log::warn!(
+                "{name}: stopped until the guest resets it (breach {number}): {reason}{cause}"
+            );
+        }
         let view = self.view();
         if let Err(error) = view
             .status()

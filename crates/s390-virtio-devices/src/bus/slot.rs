@@ -9,7 +9,7 @@ use s390_virtio_page::{status, DeviceLayout, DeviceView, ViewError, VQCONFIG_TOK
 use s390_vring::{BigEndian, Layout, Queue, RingFeatures};
 use vm_memory::{Bytes, GuestAddress, GuestMemory};
 
-use super::driver_signal::DriverSignal;
+use super::driver_signal::{DriverSignal, Occasions};
 use super::error::BusError;
 use super::{lock, DeviceId, SharedDevice};
 use crate::{ActivateError, Activation};
@@ -30,6 +30,18 @@ pub(super) struct Slot<M> {
 #[derive(Default)]
 struct Life {
     driver_ok: bool,
+    /// The status byte as it was last announced.
+    status: u8,
+    /// The driver has given up, and none has begun since.
+    failed: bool,
+}
+
+impl Life {
+    /// Whether `status` says FAILED for the first time. The bit itself stays through the next
+    /// driver's life: Linux binds again after a failed probe without a RESET.
+    fn gives_up(&self, status: u8) -> bool {
+        status & !self.status & status::FAILED != 0
+    }
 }
 
 impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
@@ -49,6 +61,8 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
                 memory,
                 vm,
                 broken: AtomicBool::new(false),
+                breaches: Occasions::default(),
+                lost: Occasions::default(),
             }),
             device,
             events,
@@ -91,7 +105,8 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
     fn early_kick(&self) -> Result<(), BusError> {
         let mut life = lock(&self.life);
         let status = self.view().status()?;
-        if status & status::DRIVER != 0 && status & status::FAILED == 0 {
+        let failed = life.failed || life.gives_up(status);
+        if status & status::DRIVER != 0 && !failed {
             self.start(&mut life)?;
         }
         Ok(())
@@ -106,17 +121,22 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
             return self.reset_locked(&mut life);
         }
         self.take_config()?;
-        if status & status::FAILED != 0 {
+        if life.gives_up(status) {
+            // It frees its queues without a RESET.
             self.stop(&mut life);
-        } else if status::precedes_queues(status) {
+            self.signal.retract()?;
+            life.failed = true;
+        } else if status & status::DRIVER_OK == 0 {
             // A driver that begins: rings are as they were left by the previous one, which may
             // be the same driver before a rebind without a RESET.
             self.stop(&mut life);
+            self.signal.retract()?;
             self.view().zero_rings()?;
-        } else {
+        } else if !life.failed {
             self.start(&mut life)?;
             life.driver_ok = true;
         }
+        life.status = status;
         Ok(())
     }
 
@@ -150,6 +170,8 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
     /// See [`VirtioBus::config_changed`](super::VirtioBus::config_changed).
     pub(super) fn config_changed(&self) -> Result<(), BusError> {
         let life = lock(&self.life);
+        // What the driver wrote since the last look must not be lost.
+        self.take_config()?;
         self.view().write_config(0, &self.device_config())?;
         // Drivers up to Linux 3.17 call through a driver that must be bound.
         if life.driver_ok {
@@ -220,7 +242,7 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
 
     /// Stops the device: when this returns it writes no ring and sends no interruption.
     fn stop(&self, life: &mut Life) {
-        life.driver_ok = false;
+        *life = Life::default();
         self.active.store(false, Ordering::SeqCst);
         lock(&self.device).reset();
     }

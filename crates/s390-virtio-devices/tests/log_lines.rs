@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! A driver that breaks a rule is worth one line, and one that never stops cannot fill the log.
+
+mod common;
+
+use std::sync::Mutex;
+
+use common::*;
+use log::{LevelFilter, Log, Metadata, Record};
+use s390_vring::Buffer;
+
+static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+struct Lines;
+
+impl Log for Lines {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        LINES.lock().unwrap().push(record.args().to_string());
+    }
+
+    fn flush(&self) {}
+}
+
+/// Makes the disk stop by a request without a status byte.
+fn break_a_rule(machine: &Machine) {
+    let driver = machine.driver(0);
+    driver.begin_probe(0);
+    let mut queue = driver.find_vq(0, 0x8000);
+    driver.finish_probe();
+    queue.add(&[Buffer::readable(HEADER, 16)]);
+    for _ in 0..3 {
+        driver.kick(0);
+        machine.run_events();
+    }
+    assert_eq!(driver.status(), 0x47);
+}
+
+#[test]
+fn one_line_for_a_breach_and_few_for_many() {
+    log::set_logger(&Lines).unwrap();
+    log::set_max_level(LevelFilter::Info);
+    let machine = Machine::new();
+    machine.add(disk().0);
+    let take = || std::mem::take(&mut *LINES.lock().unwrap());
+    break_a_rule(&machine);
+    let lines = take();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("virtio0 (type 2): stopped until the guest resets it"));
+    for _ in 0..1000 {
+        break_a_rule(&machine);
+    }
+    assert_eq!(take().len(), 9, "2, 4, 8 to 512");
+}
