@@ -3,6 +3,8 @@
 //! driver that is scripted byte by byte.
 #![allow(dead_code, missing_docs)]
 
+pub mod echo;
+
 use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 

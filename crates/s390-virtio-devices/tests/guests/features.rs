@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What is offered, what is accepted, and that the page has room for what it implies.
+
+use s390_virtio_devices::console::{Console, ConsoleSize};
+use s390_virtio_devices::net::{DatagramLink, MacAddress, Net};
+use s390_virtio_devices::rng::Rng;
+
+use crate::common::{disk, Machine};
+use crate::drivers::{config_fields, queue_count, Bound, BLOCK, CONSOLE, NET, RNG};
+use crate::kernel::Kernel;
+use crate::linux::each;
+
+/// One of each kind.
+fn machine() -> Machine {
+    let machine = Machine::new();
+    machine.add(disk().0);
+    let (link, _) = DatagramLink::pair().unwrap();
+    machine.add(Net::new(Box::new(link), MacAddress::local(1)).unwrap());
+    for size in [
+        None,
+        Some(ConsoleSize {
+            columns: 80,
+            rows: 25,
+        }),
+    ] {
+        machine.add(Console::new(Box::new(std::io::sink()), size).unwrap());
+    }
+    machine.add(Rng::host().unwrap());
+    machine
+}
+
+/// Reads beyond are a `BUG_ON` in the guest, queues that are missing fail the probe.
+#[test]
+fn configuration_space_and_queues_cover_every_offered_feature() {
+    each(|release| {
+        let machine = machine();
+        let kernel = Kernel::boot(&machine, release);
+        for index in 0..5 {
+            let device = machine.driver(index);
+            let (desc, offered) = (device.desc, device.host_features());
+            for &(feature, offset, len) in config_fields(kernel.byte(desc)) {
+                if offered & 1 << feature != 0 {
+                    kernel.config_get(desc, offset, len);
+                }
+            }
+            let queues = queue_count(&kernel, desc, offered);
+            assert!(u16::from(kernel.byte(desc + 1)) >= queues);
+        }
+    });
+}
+
+#[test]
+fn every_driver_finds_its_device() {
+    each(|release| {
+        let machine = machine();
+        let kernel = Kernel::boot(&machine, release);
+        let mut bound = Vec::new();
+        for device_type in [NET, CONSOLE, RNG, BLOCK] {
+            for desc in kernel.devices(device_type) {
+                bound.push(Bound::probe(&kernel, desc));
+            }
+        }
+        assert_eq!(bound.len(), 5);
+        for (index, desc) in (0..5).map(|index| (index, machine.driver(index).desc)) {
+            let device = machine.driver(index);
+            let found = bound.iter().find(|bound| bound.desc == desc).unwrap();
+            assert_eq!(device.accepted_features(), found.features);
+            assert_eq!(found.features & !device.host_features(), 0);
+            assert_eq!(device.status(), 7);
+        }
+        bound.into_iter().for_each(Bound::unbind);
+    });
+}
