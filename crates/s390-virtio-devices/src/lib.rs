@@ -10,6 +10,7 @@ mod event;
 mod legacy;
 pub mod metrics;
 pub mod net;
+pub mod rate_limiter;
 pub mod rng;
 #[cfg(test)]
 mod test_utils;
