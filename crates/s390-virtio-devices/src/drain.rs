@@ -130,6 +130,8 @@ impl<Q: DeviceQueue, M: GuestMemory> Drain<'_, Q, M> {
                 Disposition::Used(len) => {
                     self.queue.add_used(self.memory, chain.head_index(), len)?;
                     self.metrics.chains.inc();
+                    let bytes = u64::from(chain.readable_bytes()) + u64::from(len);
+                    self.metrics.bytes.add(bytes);
                     *used += 1;
                     continue;
                 }

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A number that only grows.
 #[derive(Debug, Default)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize), serde(transparent))]
 pub struct Counter(AtomicU64);
 
 impl Counter {
@@ -26,11 +27,18 @@ impl Counter {
 
 /// What happened on one queue.
 #[derive(Debug, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
 pub struct QueueMetrics {
     /// Notifications by the driver.
     pub kicks: Counter,
     /// Chains returned to the driver.
     pub chains: Counter,
+    /// Bytes of these chains: those for the device, and those that it wrote.
+    pub bytes: Counter,
     /// Interruptions sent.
     pub interrupts: Counter,
     /// Times that the driver did not want one.

@@ -19,6 +19,7 @@ mod descriptor;
 mod layout;
 mod ring;
 pub mod status;
+pub mod words;
 
 #[cfg(feature = "alloc")]
 mod builder;

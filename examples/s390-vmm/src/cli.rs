@@ -9,6 +9,8 @@ use s390_sclp::Consoles;
 use s390_virtio_devices::net::MacAddress;
 
 use crate::config::{Backend, ConsoleConfig, DiskConfig, Hardware, NetConfig, VmConfig};
+use crate::control::{self, DeviceRef};
+use crate::inspect::PageSource;
 
 /// A minimal virtual machine monitor for s390: boots Linux with disk and network on any machine.
 #[derive(Debug, Parser)]
@@ -28,6 +30,10 @@ pub enum Command {
     /// 0 when the guest powers off, 2 for a usage error, 3 when the guest crashed, 1 for other
     /// errors.
     Boot(BootArguments),
+    /// Command a guest that was booted with --control.
+    Ctl(CtlArguments),
+    /// Print a descriptor page in words.
+    Inspect(InspectArguments),
     /// Boot the built-in guest with a disk and a network peer, and report.
     Demo(DemoArguments),
 }
@@ -69,8 +75,116 @@ pub struct BootArguments {
     /// Print instructions, exits and processor time of each CPU at the end.
     #[arg(long)]
     stats: bool,
+    /// Listen for commands on this Unix socket, see `ctl`; only this user may use it.
+    #[arg(long, value_name = "SOCKET")]
+    control: Option<PathBuf>,
+    /// Tell the running guest of devices that are added. Only for Linux 2.6.36 and later: older
+    /// ones take the message for something else. Without it a guest finds them at its next boot.
+    #[arg(long, requires = "control")]
+    hotplug: bool,
     #[command(flatten)]
     machine: MachineArguments,
+}
+
+/// Arguments of `ctl`.
+#[derive(Debug, Args)]
+pub struct CtlArguments {
+    /// The socket that `boot --control` listens on.
+    #[arg(long, value_name = "SOCKET")]
+    pub control: PathBuf,
+    #[command(subcommand)]
+    command: CtlCommand,
+}
+
+/// The commands of `ctl`. What they answer is printed as JSON.
+#[derive(Clone, Debug, Subcommand)]
+enum CtlCommand {
+    /// Print the machine's state and its devices.
+    Info,
+    /// Print what devices and queues have counted.
+    Counters,
+    /// Hold the CPUs.
+    Pause,
+    /// Let the CPUs run on.
+    Resume,
+    /// Ask the guest to power off.
+    PowerButton,
+    /// Reset the machine and load the guest again.
+    Reset,
+    /// Add a disk.
+    AddDisk {
+        /// The disk: path=F[,readonly].
+        #[arg(value_name = "path=F[,readonly]")]
+        disk: DiskConfig,
+    },
+    /// Add a network interface.
+    AddNet {
+        /// The interface: tap=NAME[,mac=..].
+        #[arg(value_name = "tap=NAME[,mac=..]")]
+        net: NetConfig,
+    },
+    /// Change the capacity of a disk. An image that is too small grows; one that is larger than
+    /// the new capacity keeps what it holds.
+    ResizeDisk {
+        /// The disk: its number, from 0, or the path of its image.
+        #[arg(value_name = "N|PATH", value_parser = device_ref)]
+        disk: DeviceRef,
+        /// New capacity, with suffix K, M, G or T; that of the image if not given.
+        #[arg(value_name = "SIZE", value_parser = size)]
+        size: Option<u64>,
+    },
+}
+
+impl CtlArguments {
+    /// The command, whose paths do not depend on this process.
+    ///
+    /// # Errors
+    ///
+    /// There is no working directory to make them so.
+    pub fn command(&self) -> std::io::Result<control::Command> {
+        Ok(match self.command.clone() {
+            CtlCommand::Info => control::Command::Info,
+            CtlCommand::Counters => control::Command::Counters,
+            CtlCommand::Pause => control::Command::Pause,
+            CtlCommand::Resume => control::Command::Resume,
+            CtlCommand::PowerButton => control::Command::PowerButton,
+            CtlCommand::Reset => control::Command::Reset,
+            CtlCommand::AddDisk { disk } => control::Command::AddDisk(DiskConfig {
+                path: std::path::absolute(disk.path)?,
+                ..disk
+            }),
+            CtlCommand::AddNet { net } => control::Command::AddNet(net),
+            CtlCommand::ResizeDisk { disk, size } => control::Command::ResizeDisk {
+                disk: match disk {
+                    DeviceRef::Path(path) => DeviceRef::Path(std::path::absolute(path)?),
+                    number => number,
+                },
+                size,
+            },
+        })
+    }
+}
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+#[group(id = "source", required = true, multiple = false)]
+pub struct InspectArguments {
+    /// A file with the 4096 bytes of a descriptor page.
+    #[arg(value_name = "FILE", group = "source")]
+    file: Option<PathBuf>,
+    /// The socket of a running guest, see `boot --control`.
+    #[arg(long, value_name = "SOCKET", group = "source")]
+    control: Option<PathBuf>,
+}
+
+impl From<InspectArguments> for PageSource {
+    fn from(arguments: InspectArguments) -> Self {
+        match (arguments.control, arguments.file) {
+            (Some(socket), _) => PageSource::Machine(socket),
+            // One of them is required.
+            (None, file) => PageSource::File(file.unwrap_or_default()),
+        }
+    }
 }
 
 /// Arguments of `demo`.
@@ -141,11 +255,13 @@ impl From<BootArguments> for VmConfig {
                 memory_size: arguments.memory,
                 backend: arguments.machine.backend.into(),
                 sclp_consoles: arguments.sclp_console.into(),
+                hotplug: arguments.hotplug,
             },
             disks: arguments.disk,
             nets: arguments.net,
             console: arguments.console,
             stats: arguments.stats,
+            control: arguments.control,
         }
     }
 }
@@ -157,8 +273,7 @@ impl From<DemoArguments> for Backend {
 }
 
 /// A number with an optional suffix: K, M, G and T stand for powers of 1024.
-fn memory_size(text: &str) -> Result<u64, String> {
-    const MIB: u64 = 1 << 20;
+fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
         "" => 0,
@@ -171,13 +286,26 @@ fn memory_size(text: &str) -> Result<u64, String> {
     let number: u64 = digits
         .parse()
         .map_err(|_| "not a number with a suffix K, M, G or T".to_owned())?;
-    let size = number
-        .checked_mul(1 << shift)
-        .ok_or("more memory than there can be")?;
-    match size {
+    let size = number.checked_mul(1 << shift);
+    size.ok_or_else(|| "more than there can be".to_owned())
+}
+
+/// A size of RAM.
+fn memory_size(text: &str) -> Result<u64, String> {
+    const MIB: u64 = 1 << 20;
+    match size(text)? {
         0 => Err("a guest needs memory".to_owned()),
         size if size % MIB != 0 => Err(format!("{size} bytes are not a multiple of 1 MiB")),
         size => Ok(size),
+    }
+}
+
+/// A number, or otherwise a path.
+fn device_ref(text: &str) -> Result<DeviceRef, String> {
+    match (text, text.parse()) {
+        ("", _) => Err("a path is not empty".to_owned()),
+        (_, Ok(number)) => Ok(DeviceRef::Number(number)),
+        (path, Err(_)) => Ok(DeviceRef::Path(path.into())),
     }
 }
 
@@ -266,7 +394,19 @@ mod tests {
         let cli = Cli::try_parse_from(fixed.iter().chain(arguments))?;
         match cli.command {
             Command::Boot(arguments) => Ok(arguments.into()),
-            Command::Demo(_) => unreachable!(),
+            _ => unreachable!(),
+        }
+    }
+
+    fn ctl(arguments: &[&str]) -> Result<control::Command, clap::Error> {
+        let cli = Cli::try_parse_from(
+            ["s390-vmm", "ctl", "--control", "/s"]
+                .iter()
+                .chain(arguments),
+        )?;
+        match cli.command {
+            Command::Ctl(arguments) => Ok(arguments.command().unwrap()),
+            _ => unreachable!(),
         }
     }
 
@@ -278,6 +418,7 @@ mod tests {
             memory_size: 256 << 20,
             backend: Backend::Auto,
             sclp_consoles: Consoles::Vt220,
+            hotplug: false,
         };
         assert_eq!(config.hardware, hardware);
         assert_eq!(config.console, ConsoleConfig::Stdio);
@@ -313,6 +454,9 @@ mod tests {
             "--backend",
             "emulated",
             "--stats",
+            "--control",
+            "socket",
+            "--hotplug",
         ])
         .unwrap();
         assert_eq!(config.initrd, Some("i".into()));
@@ -321,6 +465,7 @@ mod tests {
             memory_size: 1 << 30,
             backend: Backend::Emulated,
             sclp_consoles: Consoles::None,
+            hotplug: true,
         };
         assert_eq!(config.hardware, hardware);
         let disk = |path: &str, read_only| DiskConfig {
@@ -338,6 +483,44 @@ mod tests {
         assert_eq!(config.nets[1].mac, Some(MacAddress([2, 0, 0, 0, 0, 1])));
         assert_eq!(config.console, ConsoleConfig::File("log".into()));
         assert!(config.stats);
+        assert_eq!(config.control, Some("socket".into()));
+    }
+
+    #[test]
+    fn commands() {
+        assert_eq!(ctl(&["pause"]).unwrap(), control::Command::Pause);
+        let disk = DiskConfig {
+            path: std::env::current_dir().unwrap().join("a.img"),
+            read_only: true,
+        };
+        assert_eq!(
+            ctl(&["add-disk", "path=a.img,readonly"]).unwrap(),
+            control::Command::AddDisk(disk.clone())
+        );
+        for (disk, reference) in [
+            ("1", DeviceRef::Number(1)),
+            ("a.img", DeviceRef::Path(disk.path.clone())),
+            ("/1", DeviceRef::Path("/1".into())),
+        ] {
+            let command = control::Command::ResizeDisk {
+                disk: reference,
+                size: Some(3 << 20),
+            };
+            assert_eq!(ctl(&["resize-disk", disk, "3M"]).unwrap(), command);
+        }
+        assert!(matches!(
+            ctl(&["resize-disk", "0"]).unwrap(),
+            control::Command::ResizeDisk { size: None, .. }
+        ));
+        for wrong in [
+            ["resize-disk", ""].as_slice(),
+            &["resize-disk", "0", "-1"],
+            &["add-disk"],
+            &["add-disk", "a.img"],
+            &["explode"],
+        ] {
+            assert_eq!(ctl(wrong).unwrap_err().exit_code(), 2, "{wrong:?}");
+        }
     }
 
     #[test]
@@ -354,7 +537,7 @@ mod tests {
             ("1500K", "1536000 bytes are not a multiple of 1 MiB"),
             ("512", "512 bytes are not a multiple of 1 MiB"),
             ("0M", "a guest needs memory"),
-            ("99999999T", "more memory than there can be"),
+            ("99999999T", "more than there can be"),
             ("1X", "X is none of the suffixes K, M, G and T"),
             ("1MB", "MB is none of the suffixes K, M, G and T"),
             ("-1M", "not a number with a suffix K, M, G or T"),
@@ -384,6 +567,7 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::ValueValidation, "{arguments:?}");
             assert_eq!(error.exit_code(), 2);
         }
+        assert_eq!(boot(&["--hotplug"]).unwrap_err().exit_code(), 2);
         assert_eq!(boot(&["--backend", "xen"]).unwrap_err().exit_code(), 2);
         let error = boot(&["--sclp-console", "hvc0"]).unwrap_err();
         assert_eq!(error.exit_code(), 2);

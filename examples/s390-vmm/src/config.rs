@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use s390_sclp::Consoles;
 use s390_virtio_devices::net::MacAddress;
+use serde::{Deserialize, Serialize};
 
 /// What runs the guest.
 #[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
@@ -19,20 +20,24 @@ pub enum Backend {
 }
 
 /// A disk.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DiskConfig {
     /// The raw image.
     pub path: PathBuf,
     /// Whether writes are refused.
+    #[serde(default, rename = "readonly")]
     pub read_only: bool,
 }
 
 /// A network interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NetConfig {
     /// Name of the tap device.
     pub tap: String,
     /// Hardware address; one that depends on the interface's number if not given.
+    #[serde(default, with = "mac")]
     pub mac: Option<MacAddress>,
 }
 
@@ -57,6 +62,9 @@ pub struct Hardware {
     pub backend: Backend,
     /// The consoles that the SCLP offers, beside the virtio console, which is always there.
     pub sclp_consoles: Consoles,
+    /// Whether a running guest is told of a device that is added. Linux before 2.6.36 would take
+    /// the address of the descriptor for that of one of its queues.
+    pub hotplug: bool,
 }
 
 /// A virtual machine.
@@ -78,4 +86,30 @@ pub struct VmConfig {
     pub console: ConsoleConfig,
     /// Whether to print at the end what the CPUs did.
     pub stats: bool,
+    /// The control socket to listen on.
+    pub control: Option<PathBuf>,
+}
+
+/// A hardware address in the form in which people write it.
+mod mac {
+    use s390_virtio_devices::net::MacAddress;
+    use serde::{de, Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        mac: &Option<MacAddress>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match mac {
+            Some(mac) => serializer.collect_str(mac),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<MacAddress>, D::Error> {
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| text.parse().map_err(de::Error::custom))
+            .transpose()
+    }
 }

@@ -19,6 +19,8 @@ pub enum End {
     Crashed(Psw),
     /// Its user left it.
     Left,
+    /// There was no guest: a running VMM was asked, and answered.
+    Answered,
     /// The VMM was told to end by a signal, and the guest did not power off.
     Signal,
 }
@@ -26,7 +28,7 @@ pub enum End {
 /// Says on standard error how a run ended, unless it ended well.
 pub fn report(result: &Result<End>) {
     match result {
-        Ok(End::PowerOff | End::Left) => {}
+        Ok(End::PowerOff | End::Left | End::Answered) => {}
         Ok(End::DisabledWait(psw)) => {
             eprintln!(
                 "s390-vmm: the guest stopped in a disabled wait, {}",
@@ -43,7 +45,7 @@ pub fn report(result: &Result<End>) {
 /// everything else (2, usage errors, never come this far).
 pub fn exit_code(result: &Result<End>) -> ExitCode {
     ExitCode::from(match result {
-        Ok(End::PowerOff | End::Left) => 0,
+        Ok(End::PowerOff | End::Left | End::Answered) => 0,
         Ok(End::DisabledWait(_) | End::Crashed(_)) => 3,
         Ok(End::Signal) | Err(_) => 1,
     })
@@ -54,7 +56,7 @@ fn words(psw: &Psw) -> String {
 }
 
 /// An error and its causes as one sentence.
-fn sentence(error: &Error) -> String {
+pub(crate) fn sentence(error: &Error) -> String {
     let mut sentence = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -69,6 +69,49 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The control socket cannot be made.
+    #[error("cannot listen on control socket {path:?}")]
+    ControlSocket {
+        /// Path as given.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// There is no answer from a control socket.
+    #[error("cannot talk to the machine behind {path:?}: {reason}")]
+    Control {
+        /// Path as given.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+    /// The machine behind a control socket refused.
+    #[error("{0}")]
+    Refused(String),
+    /// There is no such device.
+    #[error("there is no {0}")]
+    NoSuchDevice(String),
+    /// A disk cannot have that size.
+    #[error("cannot resize {0}")]
+    Resize(String, #[source] io::Error),
+    /// An answer cannot be written as JSON.
+    #[error("cannot write the answer")]
+    Json(#[from] serde_json::Error),
+    /// The CPUs do not leave the guest.
+    #[error("the CPUs do not stop")]
+    NotPaused,
+    /// Nobody in the guest waits for the power button.
+    #[error("the guest does not listen to the power button")]
+    NotListening,
+    /// A file is no descriptor page.
+    #[error("cannot read a descriptor page from {path:?}: {reason}")]
+    PageFile {
+        /// Path as given.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+    },
     /// A thread of the VMM panicked, which is a bug.
     #[error("a thread of the VMM panicked")]
     Panic,

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The thread that works on the queues of all devices.
 
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use event_manager::{EventManager, EventOps, EventSet, Events, MutEventSubscriber, SubscriberOps};
-use vmm_sys_util::eventfd::{EventFd, EFD_CLOEXEC, EFD_NONBLOCK};
+use event_manager::{EventManager, MutEventSubscriber, RemoteEndpoint};
 
 use crate::vm::Stopper;
 use crate::{Error, Result};
@@ -14,76 +14,72 @@ use crate::{Error, Result};
 /// Whoever wants to hear of events: a device, shared with the bus.
 pub(crate) type Subscriber = Arc<Mutex<dyn MutEventSubscriber + Send>>;
 
-/// An event loop that has not been started.
-pub(crate) struct EventLoop {
-    manager: EventManager<Subscriber>,
-    stop: Arc<Stop>,
-}
-
 /// A running event loop; ends when this is dropped.
-#[derive(Debug)]
-pub(crate) struct EventThread {
-    stop: Arc<Stop>,
+pub(crate) struct EventLoop {
+    endpoint: RemoteEndpoint<Subscriber>,
+    stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-#[derive(Debug)]
-struct Stop {
-    event: EventFd,
-    requested: AtomicBool,
-}
+/// The way into an event loop from any other thread. Clones lead to the same loop.
+#[derive(Clone)]
+pub(crate) struct Subscribe(RemoteEndpoint<Subscriber>);
 
 impl EventLoop {
-    pub(crate) fn new() -> Result<Self> {
-        let event = EventFd::new(EFD_NONBLOCK | EFD_CLOEXEC);
-        let stop = Arc::new(Stop {
-            event: event.map_err(Error::host("create an event"))?,
-            requested: AtomicBool::new(false),
-        });
-        let mut manager = EventManager::new()?;
-        manager.add_subscriber(Arc::new(Mutex::new(StopSubscriber(stop.clone()))) as Subscriber);
-        Ok(EventLoop { manager, stop })
-    }
-
-    /// Adds a subscriber, which registers its events now.
-    pub(crate) fn add(&mut self, subscriber: Subscriber) {
-        self.manager.add_subscriber(subscriber);
-    }
-
     /// Starts the thread. An error of the loop itself goes to `stopper`.
-    pub(crate) fn start(mut self, stopper: Stopper) -> Result<EventThread> {
-        let stop = self.stop.clone();
+    pub(crate) fn start(stopper: Stopper) -> Result<Self> {
+        let mut manager = EventManager::<Subscriber>::new()?;
+        let endpoint = manager.remote_endpoint();
+        let stop = Arc::new(AtomicBool::new(false));
+        let requested = stop.clone();
         let thread = std::thread::Builder::new()
             .name("events".into())
-            .spawn(move || stopper.watch(|| self.run()))
+            .spawn(move || stopper.watch(|| run(&mut manager, &requested)))
             .map_err(Error::host("start a thread"))?;
-        Ok(EventThread {
+        Ok(EventLoop {
+            endpoint,
             stop,
             thread: Some(thread),
         })
     }
 
-    fn run(&mut self) -> Result<()> {
-        while !self.stop.requested.load(Ordering::Acquire) {
-            match self.manager.run() {
-                Ok(_) => {}
-                Err(event_manager::Error::Epoll(error)) if error.errno() == libc_eintr() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+    /// The way in for other threads.
+    pub(crate) fn subscribe(&self) -> Subscribe {
+        Subscribe(self.endpoint.clone())
     }
+}
+
+impl Subscribe {
+    /// Adds a subscriber, whose events are listened to from now on. Not to be called by a
+    /// subscriber, which would wait for itself.
+    pub(crate) fn add(&self, subscriber: Subscriber) -> Result<()> {
+        self.0.call_blocking(|ops| {
+            ops.add_subscriber(subscriber);
+            Ok(())
+        })
+    }
+}
+
+fn run(manager: &mut EventManager<Subscriber>, stop: &AtomicBool) -> Result<()> {
+    while !stop.load(Ordering::Acquire) {
+        match manager.run() {
+            Ok(_) => {}
+            Err(event_manager::Error::Epoll(error)) if error.errno() == libc_eintr() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 fn libc_eintr() -> i32 {
     nix::errno::Errno::EINTR as i32
 }
 
-impl Drop for EventThread {
+impl Drop for EventLoop {
     fn drop(&mut self) {
-        self.stop.requested.store(true, Ordering::Release);
-        // Only a counter that is full fails, and then the event is set anyway.
-        let _ = self.stop.event.write(1);
+        self.stop.store(true, Ordering::Release);
+        // Only a counter that is full fails, and then the thread wakes anyway.
+        let _ = self.endpoint.kick();
         if let Some(thread) = self.thread.take() {
             // A panic was reported by the thread itself.
             let _ = thread.join();
@@ -91,15 +87,14 @@ impl Drop for EventThread {
     }
 }
 
-/// Wakes the loop so that it looks at the request. The event stays set: nobody waits after it.
-struct StopSubscriber(Arc<Stop>);
-
-impl MutEventSubscriber for StopSubscriber {
-    fn init(&mut self, ops: &mut EventOps<'_>) {
-        if let Err(error) = ops.add(Events::new(&self.0.event, EventSet::IN)) {
-            log::error!("the event loop cannot be stopped: {error}");
-        }
+impl fmt::Debug for EventLoop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EventLoop").finish_non_exhaustive()
     }
+}
 
-    fn process(&mut self, _: Events, _: &mut EventOps<'_>) {}
+impl fmt::Debug for Subscribe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscribe").finish_non_exhaustive()
+    }
 }

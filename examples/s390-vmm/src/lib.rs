@@ -9,10 +9,13 @@ mod backend;
 pub mod cli;
 pub mod config;
 mod console;
+pub mod control;
 pub mod demo;
+mod devices;
 mod end;
 mod error;
 mod event_loop;
+mod inspect;
 mod memory;
 mod reboot;
 mod signals;
@@ -20,11 +23,17 @@ mod stats;
 mod terminal;
 mod vcpu;
 mod vm;
+mod wait;
+
+use std::io::Write;
 
 pub use end::{exit_code, report, End};
 pub use error::{Error, Result};
+pub use inspect::{inspect, PageSource};
 
+use cli::CtlArguments;
 use config::VmConfig;
+use control::ControlSocket;
 use s390_loader::Image;
 use vm::VirtualMachine;
 
@@ -35,6 +44,10 @@ use vm::VirtualMachine;
 /// The machine cannot be put together, or the host failed while it ran.
 pub fn boot(config: &VmConfig) -> Result<End> {
     let signals = signals::Signals::block()?;
+    let control = match &config.control {
+        Some(path) => Some(ControlSocket::bind(path)?),
+        None => None,
+    };
     let mut image = Image::open(&config.kernel, config.initrd.as_deref())?;
     if let Some(line) = &config.command_line {
         image = image.with_command_line(line.as_bytes())?;
@@ -43,12 +56,15 @@ pub fn boot(config: &VmConfig) -> Result<End> {
     let output = console.output();
     let mut vm = VirtualMachine::new(image, &config.hardware, &output)?;
     for disk in &config.disks {
-        vm.add_disk(disk)?;
+        vm.devices().add_disk(disk)?;
     }
     for net in &config.nets {
-        vm.add_tap(net)?;
+        vm.devices().add_tap(net)?;
     }
-    vm.listen_to_signals(signals);
+    vm.listen_to_signals(signals)?;
+    if let Some(socket) = control {
+        vm.listen_to_control(socket);
+    }
     let stats = vm.stats();
     let keyboard = console.start_keyboard(vm.keyboard(), vm.stopper())?;
     let end = vm.run();
@@ -57,4 +73,22 @@ pub fn boot(config: &VmConfig) -> Result<End> {
         stats.print();
     }
     end
+}
+
+/// Commands a running machine and prints its answer.
+///
+/// # Errors
+///
+/// There is no such machine, or it cannot do what is asked.
+pub fn ctl(arguments: &CtlArguments) -> Result<()> {
+    let command = arguments
+        .command()
+        .map_err(Error::host("find the working directory"))?;
+    if let Some(answer) = control::ctl(&arguments.control, &command)? {
+        let text = format!("{answer:#}\n");
+        std::io::stdout()
+            .write_all(text.as_bytes())
+            .map_err(Error::host("write to standard output"))?;
+    }
+    Ok(())
 }

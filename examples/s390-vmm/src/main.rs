@@ -6,12 +6,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use s390_vmm::cli::{Cli, Command};
-use s390_vmm::{boot, demo, exit_code, report};
+use s390_vmm::{boot, ctl, demo, exit_code, inspect, report, End};
 
 fn main() -> ExitCode {
     env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("warn")).init();
     let result = match Cli::parse().command {
         Command::Boot(arguments) => boot(&arguments.into()),
+        Command::Ctl(arguments) => ctl(&arguments).map(|()| End::Answered),
+        Command::Inspect(arguments) => inspect(&arguments.into()).map(|()| End::Answered),
         Command::Demo(arguments) => demo::run(&arguments.into()),
     };
     report(&result);

@@ -2,6 +2,7 @@
 //! A reset of the machine in place, in which the threads of all CPUs take part.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use s390_cpu::Memory;
 use s390_hypervisor::Vcpu;
@@ -11,8 +12,8 @@ use vm_memory::{Bytes, GuestAddress, GuestMemory};
 use crate::vm::Shared;
 use crate::{Error, Result};
 
-/// Brings the CPUs' threads together for a reset: none may run while the machine is reset, and
-/// each resets its own CPU.
+/// Brings the CPUs' threads together: for a reset, during which none may run and in which each
+/// resets its own CPU, and for as long as the machine is paused.
 #[derive(Debug)]
 pub(crate) struct Rebooter {
     cpus: usize,
@@ -28,6 +29,10 @@ struct State {
     arrived: usize,
     /// Meetings so far.
     meetings: u64,
+    /// Threads wait here before they run their CPUs.
+    paused: bool,
+    /// Threads that do so.
+    parked: usize,
     /// The threads shall end, and wait for nobody.
     stopped: bool,
 }
@@ -55,9 +60,13 @@ impl Rebooter {
     /// Asks every thread to take part in a reset. If there is one under way already, that one is
     /// enough.
     pub(crate) fn request(&self, machine: &Machine<Memory>, reboot: Reboot) -> Result<()> {
-        log::info!("the guest resets the machine: {:?}", reboot.kind);
-        self.lock().requested.get_or_insert(reboot);
-        Ok(machine.begin_reset()?)
+        let mut state = self.lock();
+        state.requested.get_or_insert(reboot);
+        // Still locked: the reset must not be over before its CPUs are stopped.
+        machine.begin_reset()?;
+        // Those that are held because of a pause have to take part.
+        self.changed.notify_all();
+        Ok(())
     }
 
     /// Takes part in the reset that was requested, if any, with the thread's CPU.
@@ -87,6 +96,48 @@ impl Rebooter {
         // Nobody looks for a request before it is gone.
         self.meet();
         Ok(())
+    }
+
+    /// Holds every CPU before it runs on; `kick` makes those that run come here. Returns when
+    /// all are held, and whether they are: not when they do not come within `timeout`, or the
+    /// machine ends.
+    pub(crate) fn pause(&self, kick: impl FnOnce(), timeout: Duration) -> bool {
+        self.lock().paused = true;
+        kick();
+        let (state, _) = self
+            .changed
+            .wait_timeout_while(self.lock(), timeout, |state| {
+                state.paused && state.parked < self.cpus && !state.stopped
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        state.parked == self.cpus
+    }
+
+    /// Lets the CPUs run on.
+    pub(crate) fn resume(&self) {
+        self.lock().paused = false;
+        self.changed.notify_all();
+    }
+
+    /// Whether the machine is paused.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.lock().paused
+    }
+
+    /// Waits while the machine is paused, but not longer than until a reset is requested.
+    pub(crate) fn park(&self) {
+        let waits = |state: &mut State| state.paused && state.requested.is_none() && !state.stopped;
+        let mut state = self.lock();
+        if !waits(&mut state) {
+            return;
+        }
+        state.parked += 1;
+        self.changed.notify_all();
+        let mut state = self
+            .changed
+            .wait_while(state, waits)
+            .unwrap_or_else(PoisonError::into_inner);
+        state.parked -= 1;
     }
 
     /// Ends all meetings.
@@ -202,6 +253,58 @@ mod tests {
             assert_eq!(waiting.join().unwrap(), Meeting::Cancelled);
         });
         assert_eq!(rebooter.meet(), Meeting::Cancelled);
+    }
+
+    #[test]
+    fn a_pause_holds_all_cpus_until_it_ends() {
+        const CPUS: usize = 3;
+        let rebooter = Rebooter::new(CPUS);
+        let ran = AtomicUsize::new(0);
+        let second = Duration::from_secs(10);
+        std::thread::scope(|scope| {
+            for _ in 0..CPUS {
+                scope.spawn(|| {
+                    while !rebooter.is_stopped() {
+                        rebooter.park();
+                        ran.fetch_add(1, Ordering::SeqCst);
+                    }
+                });
+            }
+            for _ in 0..100 {
+                assert!(rebooter.pause(|| {}, second));
+                let before = ran.load(Ordering::SeqCst);
+                std::thread::yield_now();
+                assert_eq!(ran.load(Ordering::SeqCst), before);
+                rebooter.resume();
+            }
+            assert!(rebooter.pause(|| {}, second));
+            // Nobody is held when the machine ends.
+            rebooter.stop();
+        });
+        assert!(!rebooter.pause(|| {}, second));
+    }
+
+    #[test]
+    fn a_cpu_that_does_not_come_is_not_waited_for_without_end() {
+        let rebooter = Rebooter::new(1);
+        assert!(!rebooter.pause(|| {}, Duration::from_millis(1)));
+        assert!(rebooter.is_paused());
+    }
+
+    #[test]
+    fn a_reset_wakes_the_cpus_of_a_paused_machine() {
+        let rebooter = Rebooter::new(1);
+        std::thread::scope(|scope| {
+            let cpu = scope.spawn(|| rebooter.park());
+            assert!(rebooter.pause(|| {}, Duration::from_secs(10)));
+            rebooter.lock().requested = Some(Reboot {
+                kind: RebootKind::LoadNormal,
+                cpu: 0,
+            });
+            rebooter.changed.notify_all();
+            cpu.join().unwrap();
+        });
+        assert!(rebooter.is_paused());
     }
 
     #[test]

@@ -19,20 +19,21 @@ pub(crate) struct VcpuThreads {
 }
 
 impl VcpuThreads {
-    /// Starts a thread for each of `vcpus`. How the guest ends goes to `stopper`, and what they
-    /// did to `stats`.
+    /// Starts a thread for each of `vcpus`, which meet at `rebooter`. How the guest ends goes to
+    /// `stopper`, and what they did to `stats`.
     pub(crate) fn start(
         vcpus: Vec<Box<dyn Vcpu>>,
         shared: &Arc<Shared>,
+        rebooter: &Arc<Rebooter>,
         stopper: &Stopper,
         stats: &Stats,
     ) -> Result<Self> {
         let mut this = VcpuThreads {
-            rebooter: Arc::new(Rebooter::new(vcpus.len())),
+            rebooter: rebooter.clone(),
             threads: Vec::with_capacity(vcpus.len()),
         };
         for mut vcpu in vcpus {
-            let (rebooter, shared) = (this.rebooter.clone(), shared.clone());
+            let (rebooter, shared) = (rebooter.clone(), shared.clone());
             let (stopper, stats) = (stopper.clone(), stats.clone());
             let handle = vcpu.handle();
             let thread = std::thread::Builder::new()
@@ -79,6 +80,8 @@ fn run(
     exits: &mut u64,
 ) -> Result<Option<End>> {
     while !rebooter.is_stopped() {
+        rebooter.park();
+        rebooter.take_part(vcpu, shared)?;
         let exit = vcpu.run()?;
         *exits += 1;
         match shared.machine.handle_exit(vcpu, exit)? {
@@ -86,9 +89,11 @@ fn run(
             Outcome::PowerOff => return Ok(Some(End::PowerOff)),
             Outcome::DisabledWait(psw) => return Ok(Some(End::DisabledWait(psw))),
             Outcome::Crashed(psw) => return Ok(Some(End::Crashed(psw))),
-            Outcome::Reboot(reboot) => rebooter.request(&shared.machine, reboot)?,
+            Outcome::Reboot(reboot) => {
+                log::info!("the guest resets the machine: {:?}", reboot.kind);
+                rebooter.request(&shared.machine, reboot)?;
+            }
         }
-        rebooter.take_part(vcpu, shared)?;
     }
     Ok(None)
 }

@@ -11,17 +11,17 @@ use s390_hypervisor::{Vcpu, Vm};
 use s390_loader::Image;
 use s390_machine::{Machine, MachineConfig, Parts};
 use s390_sclp::{Config as SclpConfig, Sclp};
-use s390_virtio_devices::block::{Block, RawFile};
 use s390_virtio_devices::console::Console as VirtioConsole;
-use s390_virtio_devices::net::{MacAddress, Net, NetBackend, Tap};
-use s390_virtio_devices::rng::Rng;
-use s390_virtio_devices::{S390Legacy, VirtioBus, VirtioDevice};
+use s390_virtio_devices::VirtioBus;
 
 use crate::backend::Hypervisor;
-use crate::config::{DiskConfig, Hardware, NetConfig};
+use crate::config::Hardware;
 use crate::console::{ConsoleOutput, Keyboard, Source};
-use crate::event_loop::{EventLoop, Subscriber};
+use crate::control::{ControlSocket, ControlThread, Manager};
+use crate::devices::Devices;
+use crate::event_loop::EventLoop;
 use crate::memory::allocate;
+use crate::reboot::Rebooter;
 use crate::signals::{SignalHandler, Signals};
 use crate::stats::Stats;
 use crate::vcpu::VcpuThreads;
@@ -41,15 +41,16 @@ pub(crate) struct Shared {
 /// A virtual machine, put together and not yet run.
 pub(crate) struct VirtualMachine {
     shared: Arc<Shared>,
-    bus: Arc<VirtioBus<Memory>>,
+    devices: Arc<Devices>,
     vcpus: Vec<Box<dyn Vcpu>>,
     events: EventLoop,
     power: Power,
     keyboard: Keyboard,
+    hotplug: bool,
+    control: Option<ControlSocket>,
     stopper: Stopper,
     stats: Stats,
     ends: Receiver<Result<End>>,
-    nets: u16,
 }
 
 impl VirtualMachine {
@@ -87,74 +88,55 @@ impl VirtualMachine {
         let console = VirtioConsole::new(Box::new(output.of(Source::Virtio)), None)
             .map_err(Error::host("create a device"))?;
         let (stopper, ends) = Stopper::new();
-        let mut this = VirtualMachine {
+        let events = EventLoop::start(stopper.clone())?;
+        let devices = Arc::new(Devices::new(bus, events.subscribe()));
+        let keyboard = Keyboard {
+            output: output.clone(),
+            virtio: console.input(),
+            sclp: sclp.clone(),
+            vm: vm.clone(),
+        };
+        devices.add_console(console)?;
+        devices.add_rng()?;
+        Ok(VirtualMachine {
             shared: Arc::new(Shared {
                 memory,
                 ram_size,
                 image,
                 machine,
             }),
-            bus,
+            devices,
             vcpus,
-            events: EventLoop::new()?,
-            keyboard: Keyboard {
-                output: output.clone(),
-                virtio: console.input(),
-                sclp: sclp.clone(),
-                vm: vm.clone(),
-            },
+            events,
+            keyboard,
             power: Power { sclp, vm },
+            hotplug: hardware.hotplug,
+            control: None,
             stopper,
             stats: Stats::default(),
             ends,
-            nets: 0,
-        };
-        this.add(console)?;
-        this.add(Rng::host().map_err(Error::host("create a device"))?)?;
-        Ok(this)
+        })
     }
 
-    /// Adds a disk.
-    pub(crate) fn add_disk(&mut self, disk: &DiskConfig) -> Result<()> {
-        let backend = RawFile::open(&disk.path, disk.read_only)?;
-        self.add(Block::new(Box::new(backend)).map_err(Error::host("create a device"))?)
-    }
-
-    /// Adds a network interface on a tap device.
-    pub(crate) fn add_tap(&mut self, net: &NetConfig) -> Result<()> {
-        self.add_net(Box::new(Tap::open(&net.tap)?), net.mac)
-    }
-
-    /// Adds a network interface.
-    pub(crate) fn add_net(
-        &mut self,
-        backend: Box<dyn NetBackend>,
-        mac: Option<MacAddress>,
-    ) -> Result<()> {
-        self.nets += 1;
-        let mac = mac.unwrap_or(MacAddress::local(self.nets));
-        self.add(Net::new(backend, mac).map_err(Error::host("create a device"))?)
-    }
-
-    fn add<D>(&mut self, device: D) -> Result<()>
-    where
-        D: VirtioDevice<S390Legacy<Memory>> + event_manager::MutEventSubscriber + 'static,
-    {
-        let device = Arc::new(Mutex::new(device));
-        self.bus.add(device.clone())?;
-        self.events.add(device as Subscriber);
-        Ok(())
+    /// The devices, and the way to more of them.
+    pub(crate) fn devices(&self) -> &Devices {
+        &self.devices
     }
 
     /// Lets signals power the guest off.
-    pub(crate) fn listen_to_signals(&mut self, signals: Signals) {
+    pub(crate) fn listen_to_signals(&self, signals: Signals) -> Result<()> {
         let handler = SignalHandler {
             signals,
             power: self.power.clone(),
             stopper: self.stopper.clone(),
             asked: false,
         };
-        self.events.add(Arc::new(Mutex::new(handler)));
+        self.events.subscribe().add(Arc::new(Mutex::new(handler)))
+    }
+
+    /// Lets whoever comes to `socket` command the machine once it runs.
+    pub(crate) fn listen_to_control(&mut self, socket: ControlSocket) {
+        self.control = Some(socket);
     }
 
     /// The guest's keyboard.
@@ -178,10 +160,27 @@ impl VirtualMachine {
             self.shared.load_image(&mut **vcpu)?;
             self.shared.machine.start(vcpu.address())?;
         }
-        let _events = self.events.start(self.stopper.clone())?;
-        let _vcpus = VcpuThreads::start(self.vcpus, &self.shared, &self.stopper, &self.stats)?;
+        let rebooter = Arc::new(Rebooter::new(self.vcpus.len()));
+        let control = self.control.take();
+        let _control = control
+            .map(|socket| ControlThread::start(socket, self.manager(&rebooter)))
+            .transpose()?;
+        let (stopper, stats) = (&self.stopper, &self.stats);
+        let _vcpus = VcpuThreads::start(self.vcpus, &self.shared, &rebooter, stopper, stats)?;
         // The channel stays open as long as this machine has a stopper.
         self.ends.recv().unwrap_or(Err(Error::Panic))
+    }
+
+    fn manager(&self, rebooter: &Arc<Rebooter>) -> Manager {
+        Manager {
+            shared: self.shared.clone(),
+            devices: self.devices.clone(),
+            rebooter: rebooter.clone(),
+            cpus: self.vcpus.iter().map(|vcpu| vcpu.handle()).collect(),
+            power: self.power.clone(),
+            stopper: self.stopper.clone(),
+            hotplug: self.hotplug,
+        }
     }
 }
 

@@ -31,4 +31,16 @@ pub trait BlockBackend: Send {
 
     /// Makes every completed write durable.
     fn flush(&mut self) -> io::Result<()>;
+
+    /// Changes [`size`](Self::size) to this many bytes, or to all that the storage has, and no
+    /// data is lost: storage that is too small grows if it can, and what lies beyond a smaller
+    /// size stays as it is.
+    ///
+    /// # Errors
+    ///
+    /// The storage cannot have that size. Nothing has changed then.
+    fn resize(&mut self, size: Option<u64>) -> io::Result<()> {
+        let _ = size;
+        Err(io::ErrorKind::Unsupported.into())
+    }
 }

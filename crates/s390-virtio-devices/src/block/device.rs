@@ -65,6 +65,21 @@ impl<T: Transport> Block<T> {
         self.metrics.clone()
     }
 
+    /// Capacity in bytes.
+    pub fn size(&self) -> u64 {
+        self.backend.size()
+    }
+
+    /// Changes the capacity, see [`BlockBackend::resize`]; the transport has to announce the
+    /// change.
+    ///
+    /// # Errors
+    ///
+    /// The storage cannot have that size. Nothing has changed then.
+    pub fn resize(&mut self, size: Option<u64>) -> io::Result<()> {
+        self.backend.resize(size)
+    }
+
     fn config(&self) -> [u8; CONFIG_LEN] {
         let mut config = [0; CONFIG_LEN];
         let capacity = self.backend.size() / SECTOR_SIZE;

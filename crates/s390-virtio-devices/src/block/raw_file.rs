@@ -66,13 +66,10 @@ impl RawFile {
             .map_err(open_error)?;
         let metadata = file.metadata().map_err(open_error)?;
         let kind = metadata.file_type();
-        let size = if kind.is_file() {
-            metadata.len()
-        } else if kind.is_block_device() {
-            end_of(&file).map_err(open_error)?
-        } else {
+        if !kind.is_file() && !kind.is_block_device() {
             return Err(RawFileError::Kind(name()));
-        };
+        }
+        let size = end_of(&file).map_err(open_error)?;
         if size == 0 {
             return Err(RawFileError::Empty(name()));
         }
@@ -168,9 +165,27 @@ impl BlockBackend for RawFile {
     fn flush(&mut self) -> io::Result<()> {
         self.file.sync_data()
     }
+
+    fn resize(&mut self, size: Option<u64>) -> io::Result<()> {
+        let stored = end_of(&self.file)?;
+        let size = size.unwrap_or(stored - stored % SECTOR_SIZE);
+        if size == 0 || size % SECTOR_SIZE != 0 {
+            let sentence = format!("{size} bytes are no whole number of sectors");
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, sentence));
+        }
+        if size > stored {
+            if self.read_only || !self.file.metadata()?.is_file() {
+                let sentence = format!("there are only {stored} bytes, and they cannot grow");
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, sentence));
+            }
+            self.file.set_len(size)?;
+        }
+        self.size = size;
+        Ok(())
+    }
 }
 
-/// Where a block device ends, in bytes.
+/// Where a file or a block device ends, in bytes.
 fn end_of(mut file: &File) -> io::Result<u64> {
     io::Seek::seek(&mut file, io::SeekFrom::End(0))
 }
@@ -248,6 +263,44 @@ mod tests {
         let mut data = [0u8; 1024];
         let error = disk.read(&[data.as_mut_slice().into()], 0).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn growing_grows_the_file_and_shrinking_keeps_it() {
+        let file = image(&[5; 1024]);
+        let mut disk = RawFile::open(file.path(), false).unwrap();
+        disk.resize(Some(2048)).unwrap();
+        assert_eq!(disk.size(), 2048);
+        let mut data = [9u8; 512];
+        disk.read(&[data.as_mut_slice().into()], 1536).unwrap();
+        assert_eq!(data, [0; 512]);
+        disk.resize(Some(512)).unwrap();
+        assert_eq!(disk.size(), 512);
+        assert_eq!(
+            std::fs::read(file.path()).unwrap(),
+            [[5; 1024], [0; 1024]].concat()
+        );
+        // All that there is, whoever made it grow; without the part of a sector.
+        file.as_file().set_len(4100).unwrap();
+        disk.resize(None).unwrap();
+        assert_eq!(disk.size(), 4096);
+    }
+
+    #[test]
+    fn refuses_sizes_that_cannot_be() {
+        let file = image(&[5; 1024]);
+        let mut disk = RawFile::open(file.path(), false).unwrap();
+        for size in [0, 1, 513, u64::MAX - 511] {
+            assert!(disk.resize(Some(size)).is_err(), "{size}");
+        }
+        let mut disk = RawFile::open(file.path(), true).unwrap();
+        let error = disk.resize(Some(2048)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "there are only 1024 bytes, and they cannot grow"
+        );
+        assert_eq!(disk.size(), 1024);
+        assert_eq!(std::fs::read(file.path()).unwrap(), [5; 1024]);
     }
 
     #[test]

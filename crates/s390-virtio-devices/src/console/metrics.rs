@@ -5,6 +5,11 @@ use crate::metrics::{Counter, QueueMetrics};
 
 /// Counters of a console.
 #[derive(Debug, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
 pub struct ConsoleMetrics {
     /// The queue of buffers for input.
     pub rx_queue: QueueMetrics,

@@ -5,6 +5,11 @@ use crate::metrics::{Counter, QueueMetrics};
 
 /// Counters of a network device, seen from the guest: it receives from the backend.
 #[derive(Debug, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
 pub struct NetMetrics {
     /// The receive queue.
     pub rx_queue: QueueMetrics,

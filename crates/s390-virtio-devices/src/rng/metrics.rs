@@ -5,6 +5,11 @@ use crate::metrics::{Counter, QueueMetrics};
 
 /// Counters of an entropy device.
 #[derive(Debug, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
 pub struct RngMetrics {
     /// The request queue.
     pub queue: QueueMetrics,

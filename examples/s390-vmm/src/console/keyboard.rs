@@ -3,13 +3,13 @@
 
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use nix::errno::Errno;
-use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
+use nix::poll::PollTimeout;
 use s390_extint::ExternalInterrupt;
 use s390_hypervisor::Vm;
 use s390_sclp::Sclp;
@@ -18,6 +18,7 @@ use s390_virtio_devices::console::ConsoleInput;
 use super::escape::{Escape, Typed};
 use super::output::{ConsoleOutput, Source};
 use crate::vm::Stopper;
+use crate::wait::{wait, Wake};
 use crate::{End, Error, Result};
 
 /// Milliseconds before the guest is offered again what it did not take.
@@ -103,7 +104,7 @@ fn run(keyboard: &Keyboard, stopper: &Stopper, stop: &UnixStream) {
                 let mut rest = bytes.as_slice();
                 while !rest.is_empty() {
                     rest = &rest[keyboard.type_bytes(rest)..];
-                    if !rest.is_empty() && wait(None, stop, RETRY_MS.into()) == Wake::Stop {
+                    if !rest.is_empty() && wait(None, stop, RETRY_MS) == Wake::Stop {
                         return;
                     }
                 }
@@ -132,28 +133,6 @@ fn read(stdin: &io::Stdin, stop: &UnixStream) -> Option<Vec<u8>> {
                 log::debug!("standard input: {errno}");
                 return None;
             }
-        }
-    }
-}
-
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
-enum Wake {
-    Input,
-    Stop,
-    Timeout,
-}
-
-/// Waits for input, for the end, or until a time has passed.
-fn wait(input: Option<BorrowedFd<'_>>, stop: &UnixStream, timeout: PollTimeout) -> Wake {
-    let mut fds = vec![PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
-    fds.extend(input.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
-    loop {
-        match poll(&mut fds, timeout) {
-            Err(Errno::EINTR) => continue,
-            Err(_) => return Wake::Stop,
-            Ok(0) => return Wake::Timeout,
-            Ok(_) if fds[0].any() == Some(true) => return Wake::Stop,
-            Ok(_) => return Wake::Input,
         }
     }
 }

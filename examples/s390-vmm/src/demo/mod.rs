@@ -55,13 +55,13 @@ pub fn run(backend: &Backend) -> Result<End> {
         backend: *backend,
         ..Hardware::default()
     };
-    let mut vm = VirtualMachine::new(guest, &hardware, &output)?;
-    vm.add_disk(&DiskConfig {
+    let vm = VirtualMachine::new(guest, &hardware, &output)?;
+    vm.devices().add_disk(&DiskConfig {
         path: image.clone(),
         read_only: false,
     })?;
-    vm.add_net(Box::new(link), None)?;
-    vm.listen_to_signals(signals);
+    vm.devices().add_net(Box::new(link), None)?;
+    vm.listen_to_signals(signals)?;
 
     say("the built-in guest, a bare-metal program for s390x, says:");
     let peer = Peer::start(socket, PINGS)?;

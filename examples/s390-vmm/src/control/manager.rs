@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! What carries out the commands.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use s390_hypervisor::VcpuHandle;
+use s390_machine::{Reboot, RebootKind};
+use serde_json::{json, Value};
+use vm_memory::{Bytes, GuestAddress};
+
+use super::api::Command;
+use crate::devices::{Device, Devices};
+use crate::reboot::Rebooter;
+use crate::vm::{Power, Shared, Stopper};
+use crate::{Error, Result};
+
+/// CPUs leave the guest at once; something is wrong with one that takes this long.
+const PAUSE_TIME: Duration = Duration::from_secs(3);
+
+/// A running machine, for whoever commands it.
+pub(crate) struct Manager {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) devices: Arc<Devices>,
+    pub(crate) rebooter: Arc<Rebooter>,
+    pub(crate) cpus: Vec<Arc<dyn VcpuHandle>>,
+    pub(crate) power: Power,
+    pub(crate) stopper: Stopper,
+    pub(crate) hotplug: bool,
+}
+
+/// What a command comes to.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It was done.
+    None,
+    /// It was done, and there is something to say.
+    Json(Value),
+    /// The bytes that were asked for.
+    Bytes(Vec<u8>),
+}
+
+impl Manager {
+    pub(super) fn stopper(&self) -> Stopper {
+        self.stopper.clone()
+    }
+
+    /// Carries out a command.
+    pub(super) fn execute(&self, command: Command) -> Result<Answer> {
+        match command {
+            Command::Info => self.info(),
+            Command::Counters => self.counters(),
+            Command::Page => self.page(),
+            Command::Pause => self.pause(),
+            Command::Resume => {
+                self.rebooter.resume();
+                Ok(Answer::None)
+            }
+            Command::PowerButton => match self.power.button() {
+                true => Ok(Answer::None),
+                false => Err(Error::NotListening),
+            },
+            Command::Reset => self.reset(),
+            Command::AddDisk(disk) => self.added(self.devices.add_disk(&disk)?),
+            Command::AddNet(net) => self.added(self.devices.add_tap(&net)?),
+            Command::ResizeDisk { disk, size } => {
+                let size = self.devices.resize_disk(&disk, size)?;
+                Ok(Answer::Json(json!({ "size": size })))
+            }
+        }
+    }
+
+    fn info(&self) -> Result<Answer> {
+        let devices = self.devices.list();
+        let devices = devices.iter().map(|device| {
+            Ok(json!({
+                "id": device.name,
+                "needs-reset": self.devices.needs_reset(device)?,
+            }))
+        });
+        Ok(Answer::Json(json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "state": if self.rebooter.is_paused() { "paused" } else { "running" },
+            "memory": self.shared.ram_size,
+            "cpus": self.cpus.len(),
+            "hotplug": self.hotplug,
+            "devices": devices.collect::<Result<Vec<_>>>()?,
+        })))
+    }
+
+    fn counters(&self) -> Result<Answer> {
+        let devices = self.devices.list();
+        let counters = devices
+            .iter()
+            .map(|device| Ok((device.name.clone(), self.devices.counters(device)?)));
+        Ok(Answer::Json(counters.collect::<Result<Value>>()?))
+    }
+
+    fn page(&self) -> Result<Answer> {
+        let mut page = vec![0; s390_virtio_page::PAGE_SIZE];
+        // The page lies right behind RAM.
+        self.shared
+            .memory
+            .read_slice(&mut page, GuestAddress(self.shared.ram_size))
+            .map_err(Error::GuestMemory)?;
+        Ok(Answer::Bytes(page))
+    }
+
+    fn pause(&self) -> Result<Answer> {
+        let kick = || self.cpus.iter().for_each(|cpu| cpu.kick());
+        if self.rebooter.pause(kick, PAUSE_TIME) {
+            return Ok(Answer::None);
+        }
+        self.rebooter.resume();
+        Err(Error::NotPaused)
+    }
+
+    fn reset(&self) -> Result<Answer> {
+        log::info!("the machine is reset from outside");
+        let reboot = Reboot {
+            kind: RebootKind::ReIpl { clear: true },
+            cpu: self.cpus.first().map_or(0, |cpu| cpu.address()),
+        };
+        self.rebooter.request(&self.shared.machine, reboot)?;
+        Ok(Answer::None)
+    }
+
+    /// Tells the guest of a new device, if that is wanted.
+    fn added(&self, device: Device) -> Result<Answer> {
+        if self.hotplug {
+            self.devices.announce(&device)?;
+        }
+        Ok(Answer::Json(json!({
+            "id": device.name,
+            "announced": self.hotplug,
+        })))
+    }
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The devices of a machine under the names that its user knows, and the way to more of them.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use event_manager::MutEventSubscriber;
+use s390_cpu::Memory;
+use s390_virtio_devices::block::{Block, RawFile};
+use s390_virtio_devices::bus::DeviceId;
+use s390_virtio_devices::console::Console;
+use s390_virtio_devices::net::{MacAddress, Net, NetBackend, Tap};
+use s390_virtio_devices::rng::Rng;
+use s390_virtio_devices::{S390Legacy, VirtioBus, VirtioDevice};
+use serde_json::Value;
+
+use crate::config::{DiskConfig, NetConfig};
+use crate::control::DeviceRef;
+use crate::event_loop::{Subscribe, Subscriber};
+use crate::{Error, Result};
+
+/// The transport of all devices here.
+type Transport = S390Legacy<Memory>;
+
+/// A device, shared with the bus and with the event loop.
+type Shared<D> = Arc<Mutex<D>>;
+
+/// The devices, in the order of the page.
+pub(crate) struct Devices {
+    bus: Arc<VirtioBus<Memory>>,
+    subscribe: Subscribe,
+    list: Mutex<Vec<Device>>,
+}
+
+/// One of them.
+#[derive(Clone)]
+pub(crate) struct Device {
+    pub(crate) id: DeviceId,
+    /// Its kind and its number among those of its kind.
+    pub(crate) name: String,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Console(Shared<Console<Transport>>),
+    Rng(Shared<Rng<Transport>>),
+    Disk {
+        device: Shared<Block<Transport>>,
+        /// Its image, as an absolute path.
+        path: PathBuf,
+    },
+    Net(Shared<Net<Transport>>),
+}
+
+impl Devices {
+    pub(crate) fn new(bus: Arc<VirtioBus<Memory>>, subscribe: Subscribe) -> Self {
+        Devices {
+            bus,
+            subscribe,
+            list: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn add_console(&self, console: Console<Transport>) -> Result<Device> {
+        self.add("console", console, Kind::Console)
+    }
+
+    /// Adds an entropy device.
+    pub(crate) fn add_rng(&self) -> Result<Device> {
+        let rng = Rng::host().map_err(Error::host("create a device"))?;
+        self.add("rng", rng, Kind::Rng)
+    }
+
+    /// Adds a disk.
+    pub(crate) fn add_disk(&self, disk: &DiskConfig) -> Result<Device> {
+        let backend = RawFile::open(&disk.path, disk.read_only)?;
+        let path = absolute(&disk.path)?;
+        let block = Block::new(Box::new(backend)).map_err(Error::host("create a device"))?;
+        self.add("disk", block, |device| Kind::Disk { device, path })
+    }
+
+    /// Adds a network interface on a tap device.
+    pub(crate) fn add_tap(&self, net: &NetConfig) -> Result<Device> {
+        self.add_net(Box::new(Tap::open(&net.tap)?), net.mac)
+    }
+
+    /// Adds a network interface.
+    pub(crate) fn add_net(
+        &self,
+        backend: Box<dyn NetBackend>,
+        mac: Option<MacAddress>,
+    ) -> Result<Device> {
+        let nets = self.of_kind(|kind| matches!(kind, Kind::Net(_))).len() as u16;
+        let mac = mac.unwrap_or(MacAddress::local(nets + 1));
+        let net = Net::new(backend, mac).map_err(Error::host("create a device"))?;
+        self.add("net", net, Kind::Net)
+    }
+
+    /// Tells the running guest of a device.
+    pub(crate) fn announce(&self, device: &Device) -> Result<()> {
+        Ok(self.bus.announce(device.id)?)
+    }
+
+    /// Changes the capacity of a disk to `size` bytes, or to that of its image, and tells the
+    /// guest. Returns the capacity in bytes.
+    pub(crate) fn resize_disk(&self, which: &DeviceRef, size: Option<u64>) -> Result<u64> {
+        let disks = self.of_kind(|kind| matches!(kind, Kind::Disk { .. }));
+        let found = match which {
+            DeviceRef::Number(number) => disks.into_iter().nth(*number),
+            DeviceRef::Path(wanted) => {
+                let wanted = absolute(wanted)?;
+                disks
+                    .into_iter()
+                    .find(|disk| matches!(&disk.kind, Kind::Disk { path, .. } if *path == wanted))
+            }
+        };
+        let Some(Device {
+            id,
+            name,
+            kind: Kind::Disk { device, .. },
+        }) = found
+        else {
+            return Err(Error::NoSuchDevice(format!("disk {which}")));
+        };
+        let size = {
+            let mut device = lock(&device);
+            device
+                .resize(size)
+                .map_err(|error| Error::Resize(name, error))?;
+            device.size()
+        };
+        self.bus.config_changed(id)?;
+        Ok(size)
+    }
+
+    /// All devices, in the order of the page.
+    pub(crate) fn list(&self) -> Vec<Device> {
+        lock(&self.list).clone()
+    }
+
+    /// What a device has counted, by the names of its counters.
+    pub(crate) fn counters(&self, device: &Device) -> Result<Value> {
+        Ok(match &device.kind {
+            Kind::Console(device) => serde_json::to_value(&*lock(device).metrics()),
+            Kind::Rng(device) => serde_json::to_value(&*lock(device).metrics()),
+            Kind::Disk { device, .. } => serde_json::to_value(&*lock(device).metrics()),
+            Kind::Net(device) => serde_json::to_value(&*lock(device).metrics()),
+        }?)
+    }
+
+    /// Whether a device has stopped because its driver broke a rule.
+    pub(crate) fn needs_reset(&self, device: &Device) -> Result<bool> {
+        Ok(self.bus.needs_reset(device.id)?)
+    }
+
+    fn of_kind(&self, is: impl Fn(&Kind) -> bool) -> Vec<Device> {
+        let mut list = self.list();
+        list.retain(|device| is(&device.kind));
+        list
+    }
+
+    fn add<D>(&self, name: &str, device: D, kind: impl FnOnce(Shared<D>) -> Kind) -> Result<Device>
+    where
+        D: VirtioDevice<Transport> + MutEventSubscriber + 'static,
+    {
+        let mut list = lock(&self.list);
+        let number = list
+            .iter()
+            .filter(|other| other.name.trim_end_matches(|c: char| c.is_ascii_digit()) == name)
+            .count();
+        let device = Arc::new(Mutex::new(device));
+        let id = self.bus.add(device.clone())?;
+        // What the guest may have notified meanwhile is still there.
+        self.subscribe.add(device.clone() as Subscriber)?;
+        let device = Device {
+            id,
+            name: format!("{name}{number}"),
+            kind: kind(device),
+        };
+        list.push(device.clone());
+        Ok(device)
+    }
+}
+
+impl fmt::Debug for Devices {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Devices").finish_non_exhaustive()
+    }
+}
+
+fn absolute(path: &std::path::Path) -> Result<PathBuf> {
+    std::path::absolute(path).map_err(Error::host("find the working directory"))
+}
+
+/// Locks `mutex`. A thread that panicked with it ends the machine by itself.
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! A running guest, commanded through its control socket.
+
+mod common;
+
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::process::{Child, Output, Stdio};
+
+use common::{vmm, GUEST};
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
+use s390_vmm::config::DiskConfig;
+use s390_vmm::control::{self, Command, DeviceRef};
+use serde_json::{json, Value};
+use tempfile::TempDir;
+
+/// The last thing that the guest says.
+const BANNER: &str = "crash: as the command line asks";
+
+/// A guest that loops for ever, and its socket.
+struct Running {
+    child: Child,
+    directory: TempDir,
+}
+
+impl Running {
+    fn start(options: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), options)
+    }
+
+    fn start_in(directory: TempDir, options: &[&str]) -> Self {
+        let child = vmm()
+            .args(["boot", "--backend", "emulated", "--memory", "64M"])
+            .args(["--kernel", GUEST, "--cmdline", "crash=loop"])
+            .arg("--control")
+            .arg(directory.path().join("socket"))
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut this = Running { child, directory };
+        this.read_until(BANNER);
+        this
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn image(&self, name: &str, size: u64) -> PathBuf {
+        let path = self.path(name);
+        std::fs::File::create(&path).unwrap().set_len(size).unwrap();
+        path
+    }
+
+    /// Reads the guest's output up to a line that contains `text`.
+    fn read_until(&mut self, text: &str) -> String {
+        let stdout = self.child.stdout.as_mut().unwrap();
+        let mut seen = String::new();
+        while !(seen.contains(text) && seen.ends_with('\n')) {
+            let mut byte = [0];
+            let len = stdout.read(&mut byte).unwrap();
+            assert_ne!(len, 0, "the guest ended: {seen}");
+            seen.push(byte[0].into());
+        }
+        seen
+    }
+
+    fn ask(&self, command: &Command) -> Result<Option<Value>, String> {
+        control::ctl(&self.path("socket"), command).map_err(|error| error.to_string())
+    }
+
+    /// The answer to a command that succeeds and has one.
+    fn tell(&self, command: &Command) -> Value {
+        self.ask(command).unwrap().unwrap()
+    }
+
+    /// The command `s390-vmm ctl`.
+    fn ctl(&self, arguments: &[&str]) -> Output {
+        vmm()
+            .arg("ctl")
+            .arg("--control")
+            .arg(self.path("socket"))
+            .args(arguments)
+            .current_dir(self.directory.path())
+            .output()
+            .unwrap()
+    }
+
+    /// What a client gets that sends these bytes and no more.
+    fn raw(&self, bytes: &[u8]) -> String {
+        let mut stream = UnixStream::connect(self.path("socket")).unwrap();
+        stream.write_all(bytes).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    fn end(self) -> Option<i32> {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).unwrap();
+        let output = self.child.wait_with_output().unwrap();
+        assert!(!self.directory.path().join("socket").exists());
+        output.status.code()
+    }
+}
+
+fn add_disk(path: PathBuf) -> Command {
+    Command::AddDisk(DiskConfig {
+        path,
+        read_only: false,
+    })
+}
+
+#[test]
+fn a_disk_is_added_and_resized_and_stays_through_a_reset() {
+    let mut guest = Running::start(&[]);
+    let image = guest.image("disk.img", 1 << 20);
+    let output = guest.ctl(&["add-disk", "path=disk.img"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(answer, json!({ "id": "disk0", "announced": false }));
+
+    // In the page it is at once, for a guest that looks.
+    let inspect = |guest: &Running| {
+        let output = vmm()
+            .arg("inspect")
+            .arg("--control")
+            .arg(guest.path("socket"))
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let page = inspect(&guest);
+    assert!(page.contains("virtio2: block, at offset"), "{page}");
+    assert!(page.contains("configuration 00 00 00 00 00 00 08 00"));
+
+    let resize = Command::ResizeDisk {
+        disk: DeviceRef::Path(image.clone()),
+        size: Some(2 << 20),
+    };
+    assert_eq!(guest.tell(&resize), json!({ "size": 2 << 20 }));
+    assert_eq!(image.metadata().unwrap().len(), 2 << 20);
+    assert!(inspect(&guest).contains("configuration 00 00 00 00 00 00 10 00"));
+    // A smaller disk, and the image keeps what it holds.
+    assert_eq!(
+        guest.ctl(&["resize-disk", "0", "512K"]).status.code(),
+        Some(0)
+    );
+    assert_eq!(image.metadata().unwrap().len(), 2 << 20);
+    assert!(inspect(&guest).contains("configuration 00 00 00 00 00 00 04 00"));
+
+    assert_eq!(guest.ask(&Command::Reset), Ok(None));
+    guest.read_until(BANNER);
+    assert!(inspect(&guest).contains("configuration 00 00 00 00 00 00 04 00"));
+    let counters = guest.tell(&Command::Counters);
+    assert_eq!(counters["disk0"]["queue"]["kicks"], 0);
+    assert_eq!(guest.end(), Some(1));
+}
+
+#[test]
+fn a_page_that_is_full_is_an_answer() {
+    let guest = Running::start(&["--hotplug"]);
+    let image = guest.image("disk.img", 1 << 20);
+    let mut disks = 0;
+    let refusal = loop {
+        match guest.ask(&add_disk(image.clone())) {
+            Ok(answer) => {
+                let id = format!("disk{disks}");
+                assert_eq!(answer, Some(json!({ "id": id, "announced": true })));
+            }
+            Err(refusal) => break refusal,
+        }
+        disks += 1;
+    };
+    assert!(
+        refusal.starts_with("cannot set up the devices: the device has no place in the device page: the device needs"),
+        "{refusal}"
+    );
+    assert!((40..128).contains(&disks), "{disks}");
+    let info = guest.tell(&Command::Info);
+    assert_eq!(info["devices"].as_array().unwrap().len(), disks + 2);
+    assert_eq!(guest.end(), Some(1));
+}
+
+#[test]
+fn a_guest_is_paused_and_goes_on() {
+    let mut guest = Running::start(&[]);
+    assert_eq!(guest.tell(&Command::Info)["state"], "running");
+    for _ in 0..2 {
+        assert_eq!(guest.ask(&Command::Pause), Ok(None));
+        assert_eq!(guest.tell(&Command::Info)["state"], "paused");
+    }
+    // A reset of a paused machine: it begins when the machine goes on.
+    assert_eq!(guest.ask(&Command::Reset), Ok(None));
+    assert_eq!(guest.tell(&Command::Info)["state"], "paused");
+    assert_eq!(guest.ask(&Command::Resume), Ok(None));
+    guest.read_until(BANNER);
+    // And a paused machine can be ended.
+    assert_eq!(guest.ask(&Command::Pause), Ok(None));
+    assert_eq!(guest.end(), Some(1));
+}
+
+#[test]
+fn what_cannot_be_done_is_said() {
+    let guest = Running::start(&[]);
+    let disk = |number| Command::ResizeDisk {
+        disk: DeviceRef::Number(number),
+        size: None,
+    };
+    let image = guest.image("disk.img", 1 << 20);
+    guest.tell(&add_disk(image));
+    for (command, sentence) in [
+        (
+            Command::PowerButton,
+            "the guest does not listen to the power button",
+        ),
+        (disk(7), "there is no disk 7"),
+        (
+            add_disk("/nonexistent/disk".into()),
+            "cannot open disk image /nonexistent/disk: No such file or directory (os error 2)",
+        ),
+        (
+            Command::ResizeDisk {
+                disk: DeviceRef::Number(0),
+                size: Some(513),
+            },
+            "cannot resize disk0: 513 bytes are no whole number of sectors",
+        ),
+    ] {
+        assert_eq!(guest.ask(&command), Err(sentence.to_owned()));
+    }
+    let output = guest.ctl(&["resize-disk", "7", "1M"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.stderr, b"s390-vmm: there is no disk 7\n");
+    assert_eq!(guest.end(), Some(1));
+}
+
+#[test]
+fn broken_clients_do_no_harm() {
+    let guest = Running::start(&[]);
+    let mode = guest.path("socket").metadata().unwrap().permissions();
+    assert_eq!(mode.mode() & 0o777, 0o600);
+    // One that says nothing holds up the others for no more than a time.
+    let silent = UnixStream::connect(guest.path("socket")).unwrap();
+    // One that goes away.
+    drop(UnixStream::connect(guest.path("socket")).unwrap());
+    let put = |path: &str, body: &str| {
+        format!(
+            "PUT /api/v1/vm.{path} HTTP/1.1\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    };
+    for (bytes, status) in [
+        (b"\x16\x03\x01\0\0\r\n\r\n".as_slice(), "400 Bad Request"),
+        (b"GET /api/v1/vm.nothing HTTP/1.1\r\n\r\n", "404 Not Found"),
+        (
+            b"GET /api/v1/vm.pause HTTP/1.1\r\n\r\n",
+            "405 Method Not Allowed",
+        ),
+        (put("add-disk", "{").as_bytes(), "400 Bad Request"),
+        (
+            put("add-disk", &"[".repeat(60_000)).as_bytes(),
+            "400 Bad Request",
+        ),
+        (
+            b"PUT /api/v1/vm.add-disk HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n",
+            "413 Content Too Large",
+        ),
+        (
+            put("resize-disk", "{\"disk\": 0}").as_bytes(),
+            "500 Internal",
+        ),
+    ] {
+        let answer = guest.raw(bytes);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status}")),
+            "{answer}"
+        );
+        assert!(answer.contains("{\"error\":\""), "{answer}");
+    }
+    drop(silent);
+    assert_eq!(guest.tell(&Command::Info)["state"], "running");
+    assert_eq!(guest.end(), Some(1));
+}
+
+#[test]
+fn sockets_left_behind_are_replaced_and_nothing_else() {
+    let boot = |path: &std::path::Path| {
+        let output = vmm()
+            .args(["boot", "--kernel", GUEST, "--control"])
+            .arg(path)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "precious").unwrap();
+    assert!(boot(&file).contains("Address already in use"));
+    assert_eq!(std::fs::read(&file).unwrap(), b"precious");
+
+    drop(UnixListener::bind(directory.path().join("socket")).unwrap());
+    let guest = Running::start_in(directory, &[]);
+    assert!(boot(&guest.path("socket")).contains("Address already in use"));
+    assert_eq!(guest.tell(&Command::Info)["state"], "running");
+    assert_eq!(guest.end(), Some(1));
+}
+
+#[test]
+fn nobody_behind_the_socket_is_an_error() {
+    let output = vmm()
+        .args(["ctl", "--control", "/nonexistent/socket", "pause"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        stderr.starts_with("s390-vmm: cannot talk to the machine behind \"/nonexistent/socket\": "),
+        "{stderr}"
+    );
+}
