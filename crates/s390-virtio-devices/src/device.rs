@@ -25,6 +25,9 @@ pub trait Transport: 'static {
 /// How a device reaches its driver. Callable from any thread, without any lock held by the
 /// transport.
 pub trait SignalDriver: Send + Sync {
+    /// What log lines call the device: its place on the transport and its kind.
+    fn name(&self) -> &str;
+
     /// Buffers of queue `queue` were used and the driver wants to hear of it.
     fn signal_used_queue(&self, queue: u16);
 

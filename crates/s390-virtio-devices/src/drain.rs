@@ -150,6 +150,8 @@ impl<Q: DeviceQueue, M: GuestMemory> Drain<'_, Q, M> {
             self.driver.signal_used_queue(self.index);
         } else {
             self.metrics.suppressed.inc();
+            let (name, index) = (self.driver.name(), self.index);
+            log::trace!("{name}: queue {index}: used, no interruption wanted");
         }
         Ok(())
     }

@@ -57,6 +57,10 @@ impl Recorder {
 }
 
 impl SignalDriver for Recorder {
+    fn name(&self) -> &str {
+        "device"
+    }
+
     fn signal_used_queue(&self, queue: u16) {
         self.used.lock().unwrap().push(queue);
     }

@@ -49,7 +49,7 @@ fn one_line_for_a_breach_and_few_for_many() {
     break_a_rule(&machine);
     let lines = take();
     assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("virtio0 (type 2): stopped until the guest resets it"));
+    assert!(lines[0].starts_with("virtio0 block: stopped until the guest resets it"));
     for _ in 0..1000 {
         break_a_rule(&machine);
     }

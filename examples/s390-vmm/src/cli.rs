@@ -75,6 +75,9 @@ pub struct BootArguments {
     /// Print instructions, exits and processor time of each CPU at the end.
     #[arg(long)]
     stats: bool,
+    /// Write every event of the virtio transport to standard error.
+    #[arg(long)]
+    pub trace: bool,
     /// Listen for commands on this Unix socket, see `ctl`; only this user may use it.
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,

@@ -203,3 +203,23 @@ fn several_disks_in_their_order() {
     let second = stdout.find("6144 sectors").expect(&stdout);
     assert!(first < second);
 }
+
+#[test]
+fn the_transport_can_be_watched() {
+    let (_directory, path) = disk(64 << 10);
+    let disk = format!("path={}", path.display());
+    let output = boot(&["--trace", "--disk", &disk]);
+    let stderr = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    let mut rest = stderr.as_str();
+    for event in [
+        "virtio2 block: RESET",
+        "virtio2 block: SET_STATUS 0x03: ACKNOWLEDGE DRIVER\n",
+        "virtio2 block: SET_STATUS 0x07: ACKNOWLEDGE DRIVER DRIVER_OK\n",
+        "virtio2 block: queue 0: NOTIFY",
+        "virtio2 block: queue 0: used, interruption with token 0x",
+    ] {
+        let at = rest.find(event);
+        rest = &rest[at.unwrap_or_else(|| panic!("{event:?} is not in: {stderr}"))..];
+    }
+}

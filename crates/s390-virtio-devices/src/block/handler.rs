@@ -62,16 +62,17 @@ impl<T: Transport> BlockHandler<T> {
         let metrics = &self.metrics;
         let memory = &*self.memory;
         let write_through = self.write_through;
+        let driver = &*self.driver;
         Drain {
             queue: &mut self.queue,
             memory,
             index: 0,
-            driver: &*self.driver,
+            driver,
             metrics: &metrics.queue,
         }
         .run(|chain| {
             let mut request = Request::parse::<T::Order>(chain, memory)?;
-            let status = execute(&mut request, backend, write_through, metrics);
+            let status = execute(&mut request, backend, write_through, metrics, driver.name());
             request.finish(status)?;
             // On an error too: a driver must not trust the data, but it may have been written.
             Ok(Disposition::Used(chain.writable_bytes()))
@@ -85,6 +86,7 @@ fn execute<M: vm_memory::GuestMemory>(
     backend: &mut dyn BlockBackend,
     write_through: bool,
     metrics: &BlockMetrics,
+    name: &str,
 ) -> u8 {
     let result = match request.kind {
         Kind::In(sector) => {
@@ -93,7 +95,7 @@ fn execute<M: vm_memory::GuestMemory>(
                 let result = backend.read(&plain(request.in_data.slices()), offset);
                 // Part of it may have been written even if it failed.
                 request.in_data.advance(bytes);
-                log_error(result, "read", sector)
+                log_error(result, name, "read", sector)
             });
             count(result, &metrics.reads, &metrics.read_bytes, bytes)
         }
@@ -107,13 +109,13 @@ fn execute<M: vm_memory::GuestMemory>(
                 if write_through && result.is_ok() {
                     result = backend.flush();
                 }
-                log_error(result, "write", sector)
+                log_error(result, name, "write", sector)
             });
             count(result, &metrics.writes, &metrics.write_bytes, bytes)
         }
         Kind::Flush => {
             metrics.flushes.inc();
-            log_error(backend.flush(), "flush", 0)
+            log_error(backend.flush(), name, "flush", 0)
         }
         Kind::GetId => {
             let mut id = [0; ID_BYTES];
@@ -124,7 +126,7 @@ fn execute<M: vm_memory::GuestMemory>(
             request.in_data.write_all(&id[..room]).map_err(|_| Refused)
         }
         Kind::Unsupported(kind) => {
-            log::debug!("block request of type {kind:#x} is not supported");
+            log::debug!("{name}: queue 0: a request of type {kind:#x} is not supported");
             metrics.unsupported.inc();
             return VIRTIO_BLK_S_UNSUPP as u8;
         }
@@ -153,9 +155,14 @@ fn offset(sector: u64, bytes: usize, size: u64) -> Result<u64, Refused> {
     }
 }
 
-fn log_error(result: std::io::Result<()>, action: &str, sector: u64) -> Result<(), Refused> {
+fn log_error(
+    result: std::io::Result<()>,
+    name: &str,
+    action: &str,
+    sector: u64,
+) -> Result<(), Refused> {
     result.map_err(|error| {
-        log::warn!("block: {action} at sector {sector} failed: {error}");
+        log::warn!("{name}: queue 0: {action} at sector {sector} failed: {error}");
         Refused
     })
 }

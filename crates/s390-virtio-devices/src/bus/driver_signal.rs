@@ -51,11 +51,18 @@ impl<M: GuestMemory> DriverSignal<M> {
 
     /// The token is read now and not at activation: the guest may have taken the queue away.
     fn queue_event(&self, queue: u16) -> Result<(), BusError> {
+        let name = &self.name;
         match self.view().token(queue.into())? {
-            Some(token) => self.inject(VirtioEvent::Vring { token }),
+            Some(token) => {
+                log::trace!("{name}: queue {queue}: used, interruption with token {token:#x}");
+                self.inject(VirtioEvent::Vring { token })
+            }
             // The guest does not know the queue by any name: it would call through a null
             // pointer.
-            None => Ok(()),
+            None => {
+                log::trace!("{name}: queue {queue}: used, no interruption without a token");
+                Ok(())
+            }
         }
     }
 
@@ -63,6 +70,8 @@ impl<M: GuestMemory> DriverSignal<M> {
     pub(super) fn config_event(&self) -> Result<(), BusError> {
         for queue in 0..self.layout.queues().len() {
             if let Some(token) = self.view().token(queue)? {
+                let name = &self.name;
+                log::trace!("{name}: configuration changed, interruption with token {token:#x}");
                 return self.inject(VirtioEvent::ConfigChanged { token });
             }
         }
@@ -91,6 +100,10 @@ impl<M: GuestMemory> DriverSignal<M> {
 }
 
 impl<M: GuestMemory + Send + Sync> SignalDriver for DriverSignal<M> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
     fn signal_used_queue(&self, queue: u16) {
         if let Err(error) = self.queue_event(queue) {
             if let Some(number) = self.lost.count() {

@@ -18,6 +18,7 @@ impl<M: GuestMemory + Send + Sync + 'static> HypercallHandler for VirtioBus<M> {
             }
         }
         let Some((slot, queue)) = self.ring_at(addr) else {
+            log::trace!("NOTIFY of {addr:#x}, where no ring is");
             return Ok(EINVAL);
         };
         match slot.notify(queue) {
@@ -29,6 +30,7 @@ impl<M: GuestMemory + Send + Sync + 'static> HypercallHandler for VirtioBus<M> {
 
     fn reset(&self, desc: u64) -> Answer {
         let Some(slot) = self.descriptor_at(desc) else {
+            log::trace!("RESET of {desc:#x}, where no device is");
             return Ok(EINVAL);
         };
         Ok(slot.reset().map_or_else(|error| refuse(&error), |()| 0))
@@ -36,6 +38,7 @@ impl<M: GuestMemory + Send + Sync + 'static> HypercallHandler for VirtioBus<M> {
 
     fn set_status(&self, desc: u64) -> Answer {
         let Some(slot) = self.descriptor_at(desc) else {
+            log::trace!("SET_STATUS of {desc:#x}, where no device is");
             return Ok(EINVAL);
         };
         Ok(slot
@@ -44,6 +47,7 @@ impl<M: GuestMemory + Send + Sync + 'static> HypercallHandler for VirtioBus<M> {
     }
 
     fn machine_reset(&self) {
+        log::trace!("machine reset");
         if let Err(error) = self.try_machine_reset() {
             log::error!("the devices cannot be reset: {error}");
         }

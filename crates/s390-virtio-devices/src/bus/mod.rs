@@ -154,7 +154,9 @@ impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
     ///
     /// There is no such device, or the interruption cannot be queued.
     pub fn announce(&self, id: DeviceId) -> Result<(), BusError> {
-        let desc = self.slot(id)?.layout().address();
+        let slot = self.slot(id)?;
+        let desc = slot.layout().address();
+        log::trace!("{}: device added, interruption with {desc:#x}", slot.name());
         let event = VirtioEvent::DeviceAdded { desc };
         Ok(self.vm.inject(ExternalInterrupt::virtio(event))?)
     }

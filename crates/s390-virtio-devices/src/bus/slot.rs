@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use s390_hypervisor::Vm;
+use s390_virtio_page::words::{DeviceType, Features, Status};
 use s390_virtio_page::{status, DeviceLayout, DeviceView, ViewError, VQCONFIG_TOKEN};
 use s390_vring::{BigEndian, Layout, Queue, RingFeatures};
 use vm_memory::{Bytes, GuestAddress, GuestMemory};
@@ -53,7 +54,7 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
         vm: Arc<dyn Vm>,
     ) -> Arc<Self> {
         let events = lock(&device).queue_events().to_vec();
-        let name = format!("virtio{} (type {})", id.0, layout.device_type());
+        let name = format!("virtio{} {}", id.0, DeviceType(layout.device_type()));
         Arc::new(Slot {
             signal: Arc::new(DriverSignal {
                 name,
@@ -83,12 +84,13 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
         self.signal.broken.load(Ordering::SeqCst)
     }
 
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         &self.signal.name
     }
 
     /// NOTIFY of queue `index`. Returns whether the ring is a good one.
     pub(super) fn notify(&self, index: u16) -> Result<bool, BusError> {
+        log::trace!("{}: queue {index}: NOTIFY", self.name());
         if !self.active.load(Ordering::SeqCst) {
             self.early_kick()?;
         }
@@ -116,7 +118,11 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
     pub(super) fn set_status(&self) -> Result<(), BusError> {
         let mut life = lock(&self.life);
         let status = self.view().status()?;
-        log::debug!("{}: status {status:#04x}", self.name());
+        log::trace!(
+            "{}: SET_STATUS {status:#04x}: {}",
+            self.name(),
+            Status(status)
+        );
         if status == 0 {
             return self.reset_locked(&mut life);
         }
@@ -142,7 +148,7 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
 
     /// RESET.
     pub(super) fn reset(&self) -> Result<(), BusError> {
-        log::debug!("{}: reset", self.name());
+        log::trace!("{}: RESET", self.name());
         self.reset_locked(&mut lock(&self.life))
     }
 
@@ -208,7 +214,14 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
         let accepted = self.view().accepted_features()?;
         match self.activate(accepted.into()) {
             Ok(()) => {
-                log::debug!("{}: active, features {accepted:#x}", self.name());
+                let features = Features {
+                    device_type: self.layout().device_type(),
+                    bits: accepted,
+                };
+                log::debug!(
+                    "{}: active, features {accepted:#x}: {features}",
+                    self.name()
+                );
                 self.active.store(true, Ordering::SeqCst);
                 // What was added without a notification that reached us.
                 (0u16..)

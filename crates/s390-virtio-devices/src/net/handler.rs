@@ -79,11 +79,12 @@ impl<T: Transport> NetHandler<T> {
     pub fn process_rx(&mut self, backend: &mut dyn NetBackend) -> Result<Progress, HandlerError> {
         let (memory, metrics) = (&*self.memory, &*self.metrics);
         let (frame, header_len) = (&mut self.frame, self.header_len);
+        let driver = &*self.driver;
         Drain {
             queue: &mut self.rx,
             memory,
             index: RX_QUEUE,
-            driver: &*self.driver,
+            driver,
             metrics: &metrics.rx_queue,
         }
         .run(|chain| {
@@ -99,7 +100,10 @@ impl<T: Transport> NetHandler<T> {
                         return Ok(Disposition::Later)
                     }
                     Err(error) => {
-                        log::warn!("net: cannot receive: {error}");
+                        log::warn!(
+                            "{}: queue {RX_QUEUE}: cannot receive: {error}",
+                            driver.name()
+                        );
                         metrics.rx_errors.inc();
                         return Ok(Disposition::Later);
                     }
@@ -126,11 +130,12 @@ impl<T: Transport> NetHandler<T> {
     pub fn process_tx(&mut self, backend: &mut dyn NetBackend) -> Result<Progress, HandlerError> {
         let (memory, metrics) = (&*self.memory, &*self.metrics);
         let (buffer, header_len) = (&mut self.frame, self.header_len);
+        let driver = &*self.driver;
         Drain {
             queue: &mut self.tx,
             memory,
             index: TX_QUEUE,
-            driver: &*self.driver,
+            driver,
             metrics: &metrics.tx_queue,
         }
         .run(|chain| {
@@ -156,7 +161,10 @@ impl<T: Transport> NetHandler<T> {
                     return Ok(Disposition::Later);
                 }
                 Err(error) => {
-                    log::debug!("net: frame refused: {error}");
+                    log::debug!(
+                        "{}: queue {TX_QUEUE}: frame refused: {error}",
+                        driver.name()
+                    );
                     metrics.tx_errors.inc();
                 }
             }

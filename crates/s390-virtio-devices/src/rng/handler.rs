@@ -49,11 +49,12 @@ impl<T: Transport> RngHandler<T> {
     /// The driver broke a rule: the handler must not be used any more.
     pub fn process(&mut self, source: &mut dyn Read) -> Result<Progress, HandlerError> {
         let (memory, metrics) = (&*self.memory, &*self.metrics);
+        let driver = &*self.driver;
         Drain {
             queue: &mut self.queue,
             memory,
             index: 0,
-            driver: &*self.driver,
+            driver,
             metrics: &metrics.queue,
         }
         .run(|chain| {
@@ -66,7 +67,7 @@ impl<T: Transport> RngHandler<T> {
             let len = match read(source, &mut bytes[..wanted]) {
                 Ok(len) => len.min(wanted),
                 Err(error) => {
-                    log::warn!("rng: {error}");
+                    log::warn!("{}: queue 0: {error}", driver.name());
                     metrics.errors.inc();
                     0
                 }
