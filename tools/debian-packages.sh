@@ -7,6 +7,7 @@
 #   debian_version SUITE ARCH PACKAGE          prints the newest version
 #   debian_first SUITES ARCH PACKAGE PREFIX    prints "SUITE VERSION" of the first suite that has a
 #                                              version with this prefix; fails if none has
+#   debian_search SUITE ARCH PATTERN           prints the packages whose names match, newest first
 #   debian_depends SUITE ARCH PACKAGE          prints the packages it depends on itself
 #   debian_download SUITE ARCH PACKAGE[=VERSION]  prints the name of the downloaded file
 #   debian_download_all SUITE ARCH PACKAGE...  prints those of the packages and all they depend on
@@ -134,6 +135,10 @@ debian_first() {
         return
     done
     return 1
+}
+
+debian_search() {
+    _debian_apt "$1" "$2" apt-cache pkgnames | awk -v p="$3" '$0 ~ p' | sort -rV
 }
 
 debian_depends() {

@@ -18,33 +18,60 @@ root=$(realpath "$here/../..")
 DEBIAN_UNSIGNED=1
 . "$root/tools/debian-packages.sh"
 
-# Prints the package that holds the kernel: the last one with a version in its name.
-kernel_package() {
-    local package=linux-image-s390x next
-    while next=$(debian_depends "$suite" s390x "$package" | grep -m1 -E '^linux-(image|binary)-[0-9]'); do
-        package=$next
+# Prints the packages that hold kernels, the suite's own choice first, then the newest: a mirror that
+# is being updated may list a package before it has it.
+kernel_packages() {
+    local package next
+    for package in linux-image-s390x $(debian_search "$suite" s390x '^linux-image-[0-9].*-s390x$'); do
+        while
+            next=$(debian_depends "$suite" s390x "$package" |
+                awk '/^linux-(image|binary)-[0-9]/ && !n++')
+            [ -n "$next" ]
+        do
+            package=$next
+        done
+        echo "$package"
+    done | awk '!seen[$0]++'
+}
+
+# Makes $out/vmlinuz of a kernel that can be had.
+fetch_kernel() {
+    local package kept deb
+    for package in $(kernel_packages); do
+        kept=$DEBIAN_CACHE/kernels/${package}_$(debian_version "$suite" s390x "$package")
+        if [ ! -e "$kept" ]; then
+            deb=$(debian_download "$suite" s390x "$package") || continue
+            mkdir -p "${kept%/*}"
+            # In /boot or, in newer packages, beside the modules.
+            dpkg-deb --fsys-tarfile "$deb" | tar xO --wildcards '*/vmlinuz*' >"$kept.new"
+            mv "$kept.new" "$kept"
+            rm "$deb"
+        fi
+        cp "$kept" "$out/vmlinuz"
+        return
     done
-    echo "$package"
+    die "no kernel in $suite"
+}
+
+fetch_busybox() {
+    local deb
+    deb=$(debian_download bookworm s390x busybox-static)
+    dpkg-deb --fsys-tarfile "$deb" | tar xO ./bin/busybox >"$out/busybox.new"
+    mv "$out/busybox.new" "$out/busybox"
+}
+
+# Packages are looked up again after half a day, as lists of packages are.
+fresh() {
+    [ -n "$(find "$1" -mmin -720 2>/dev/null)" ]
 }
 
 fetch() {
-    local package kept deb tree
-    package=$(kernel_package)
-    kept=$DEBIAN_CACHE/kernels/${package}_$(debian_version "$suite" s390x "$package")
-    if [ ! -e "$kept" ]; then
-        deb=$(debian_download "$suite" s390x "$package")
-        mkdir -p "${kept%/*}"
-        # In /boot or, in newer packages, beside the modules.
-        dpkg-deb --fsys-tarfile "$deb" | tar xO --wildcards '*/vmlinuz*' >"$kept.new"
-        mv "$kept.new" "$kept"
-        rm "$deb"
-    fi
-    cmp -s "$kept" "$out/vmlinuz" || cp "$kept" "$out/vmlinuz"
-
-    deb=$(debian_download bookworm s390x busybox-static)
+    local tree
+    fresh "$out/vmlinuz" || fetch_kernel
+    fresh "$out/busybox" || fetch_busybox
     tree=$(mktemp -d)
     mkdir "$tree"/{bin,dev,proc,sys,tmp}
-    dpkg-deb --fsys-tarfile "$deb" | tar xO ./bin/busybox >"$tree/bin/busybox"
+    cp "$out/busybox" "$tree/bin"
     cp "$here/init" "$here/self-check" "$tree"
     chmod 755 "$tree/bin/busybox" "$tree/init" "$tree/self-check"
     find "$tree" -exec touch -d @0 {} +
@@ -73,7 +100,7 @@ exec 9>&-
 while [ $# -gt 0 ]; do
     case $1 in
     --fetch) exit ;;
-    --self-test) test=1 cmdline+=" selfcheck" ;;
+    --self-test) test=1 cmdline+=" self-check" ;;
     --qemu) machine=qemu ;;
     *) break ;;
     esac
@@ -94,6 +121,10 @@ fi
 [ -n "$test" ] || exec "${command[@]}"
 
 status=0
+start=$(date +%s)
 timeout --foreground 900 "${command[@]}" </dev/null 2>&1 | tee "$out/console" || status=$?
+end=$(date +%s)
 [ $status -eq 0 ] || die "exit status $status"
+date=$(sed -n 's/^self-check: date \([0-9]*\).*/\1/p' "$out/console")
+[ "${date:-0}" -ge "$start" ] && [ "$date" -le "$end" ] || die "the guest's date is not the host's"
 grep -q '^self-check: passed' "$out/console" || die "the self-check failed"
