@@ -3,7 +3,8 @@
 # is configured with, checked by apt against the archive's signature. What apt knows and does on
 # this machine stays untouched.
 #
-#   debian_need COMMAND:PACKAGE...             installs on this machine what is missing, if root
+#   debian_need COMMAND:PACKAGE...             installs on this machine what is missing, if root;
+#                                              PACKAGE may be a|b, FILE may stand for COMMAND
 #   debian_version SUITE ARCH PACKAGE          prints the newest version
 #   debian_first SUITES ARCH PACKAGE PREFIX    prints "SUITE VERSION" of the first suite that has a
 #                                              version with this prefix; fails if none has
@@ -26,7 +27,7 @@ die() {
 }
 
 debian_need() {
-    local pair missing=()
+    local pair i missing=()
     for pair; do
         # A path stands for a file, anything else for a command.
         if [[ ${pair%%:*} == /* ]]; then
@@ -39,8 +40,23 @@ debian_need() {
     [ "$(id -u)" = 0 ] || die "run as root once, or install: ${missing[*]}"
     echo "installing ${missing[*]}" >&2
     apt-get -qq update >&2
+    for i in "${!missing[@]}"; do
+        missing[i]=$(_debian_available "${missing[i]}")
+    done
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
         "${missing[@]}" >/dev/null
+}
+
+# Prints the first of "a|b" that apt can install.
+_debian_available() {
+    local name
+    for name in ${1//|/ }; do
+        if apt-cache policy "$name" | grep 'Candidate: [0-9]' >/dev/null; then
+            echo "$name"
+            return
+        fi
+    done
+    die "no package $1 in the sources of apt"
 }
 
 # Prints the first mirror of apt's whose address ends so. (What reads a pipe reads all of it here:

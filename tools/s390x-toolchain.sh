@@ -11,7 +11,6 @@
 #   S390X_TC          cache directory (default: s390x-tc in $XDG_CACHE_HOME or ~/.cache)
 #   S390X_RUST_SRC    the `library` tree of exactly this rustc: a directory, a
 #                     tar file or Debian's rust-src package (default: from Debian)
-#   S390X_SKIP_APT=1  install no packages (no root needed)
 set -euo pipefail
 . "$(dirname "$0")/debian-packages.sh"
 
@@ -26,44 +25,16 @@ on_s390x() { [ "$(uname -m)" = s390x ]; }
 # --- Debian packages ---------------------------------------------------------
 
 install_packages() {
-    local need=() pair
-    for pair in cc:gcc s390x-linux-gnu-gcc:gcc-s390x-linux-gnu xz:xz-utils \
-        python3:python3-minimal ip:iproute2 ping:iputils-ping mke2fs:e2fsprogs \
-        cpio:cpio unshare:util-linux git:git; do
-        have "${pair%%:*}" || need+=("${pair##*:}")
-    done
-    # Debian 13 split and renamed QEMU's packages.
-    have qemu-system-s390x || need+=("qemu-system-s390x|qemu-system-misc")
+    local need=(cc:gcc /usr/include/stdio.h:libc6-dev s390x-linux-gnu-gcc:gcc-s390x-linux-gnu
+        xz:xz-utils python3:python3-minimal ip:iproute2 ping:iputils-ping mke2fs:e2fsprogs
+        cpio:cpio unshare:util-linux git:git
+        # Debian 13 split and renamed QEMU's packages.
+        "qemu-system-s390x:qemu-system-s390x|qemu-system-misc")
     if ! on_s390x; then
-        [ -e /usr/s390x-linux-gnu/lib/libc.so ] || need+=(libc6-dev-s390x-cross)
-        have qemu-s390x-static || have qemu-s390x || need+=("qemu-user-static|qemu-user")
+        need+=(/usr/s390x-linux-gnu/lib/libc.so:libc6-dev-s390x-cross)
+        have qemu-s390x || need+=("qemu-s390x-static:qemu-user-static|qemu-user")
     fi
-    [ ${#need[@]} -gt 0 ] || return 0
-
-    if [ -n "${S390X_SKIP_APT:-}" ]; then
-        die "missing packages: ${need[*]}"
-    fi
-    [ "$(id -u)" = 0 ] || die "run as root once, or install: ${need[*]}"
-    say "installing ${need[*]}"
-    apt-get update -qq
-    local i
-    for i in "${!need[@]}"; do
-        need[i]=$(available "${need[i]}")
-    done
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-        "${need[@]}" >/dev/null
-}
-
-# Prints the first of "a|b" that apt can install.
-available() {
-    local name
-    for name in ${1//|/ }; do
-        if apt-cache policy "$name" | grep 'Candidate: [0-9]' >/dev/null; then
-            echo "$name"
-            return
-        fi
-    done
-    die "no package $1 in the sources of apt"
+    debian_need "${need[@]}"
 }
 
 # --- Rust's standard library -------------------------------------------------
