@@ -136,6 +136,30 @@ enum CtlCommand {
         #[arg(value_name = "SIZE", value_parser = size)]
         size: Option<u64>,
     },
+    /// Take the link of a network interface up or down.
+    Link {
+        /// What it shall be.
+        #[arg(value_enum)]
+        state: LinkState,
+        /// Number of the interface, from 0.
+        #[arg(value_name = "N", default_value = "0")]
+        net: usize,
+    },
+    /// Change the size of the virtio console's terminal.
+    ConsoleSize {
+        /// Characters in a line.
+        columns: u16,
+        /// Lines.
+        rows: u16,
+    },
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq, ValueEnum)]
+enum LinkState {
+    /// Frames pass.
+    Up,
+    /// Frames are dropped.
+    Down,
 }
 
 impl CtlArguments {
@@ -164,6 +188,13 @@ impl CtlArguments {
                 },
                 size,
             },
+            CtlCommand::Link { state, net } => control::Command::Link {
+                net,
+                up: state == LinkState::Up,
+            },
+            CtlCommand::ConsoleSize { columns, rows } => {
+                control::Command::ConsoleSize { columns, rows }
+            }
         })
     }
 }
@@ -515,8 +546,18 @@ mod tests {
             ctl(&["resize-disk", "0"]).unwrap(),
             control::Command::ResizeDisk { size: None, .. }
         ));
+        let link = |net, up| control::Command::Link { net, up };
+        assert_eq!(ctl(&["link", "down"]).unwrap(), link(0, false));
+        assert_eq!(ctl(&["link", "up", "1"]).unwrap(), link(1, true));
+        let size = control::Command::ConsoleSize {
+            columns: 132,
+            rows: 43,
+        };
+        assert_eq!(ctl(&["console-size", "132", "43"]).unwrap(), size);
         for wrong in [
-            ["resize-disk", ""].as_slice(),
+            ["link", "sideways"].as_slice(),
+            &["console-size", "80"],
+            &["resize-disk", ""],
             &["resize-disk", "0", "-1"],
             &["add-disk"],
             &["add-disk", "a.img"],

@@ -9,7 +9,7 @@ use event_manager::MutEventSubscriber;
 use s390_cpu::Memory;
 use s390_virtio_devices::block::{Block, RawFile};
 use s390_virtio_devices::bus::DeviceId;
-use s390_virtio_devices::console::Console;
+use s390_virtio_devices::console::{Console, ConsoleSize};
 use s390_virtio_devices::net::{MacAddress, Net, NetBackend, Tap};
 use s390_virtio_devices::rng::Rng;
 use s390_virtio_devices::{S390Legacy, VirtioBus, VirtioDevice};
@@ -133,6 +133,37 @@ impl Devices {
         };
         self.bus.config_changed(id)?;
         Ok(size)
+    }
+
+    /// Takes the link of a network interface up or down, and tells the guest.
+    pub(crate) fn set_link(&self, number: usize, up: bool) -> Result<()> {
+        let nets = self.of_kind(|kind| matches!(kind, Kind::Net(_)));
+        let found = nets.into_iter().nth(number);
+        let Some(Device {
+            id,
+            kind: Kind::Net(device),
+            ..
+        }) = found
+        else {
+            return Err(Error::NoSuchDevice(format!("network interface {number}")));
+        };
+        lock(&device).set_link(up);
+        Ok(self.bus.config_changed(id)?)
+    }
+
+    /// Changes the size of the console's terminal, and tells the guest.
+    pub(crate) fn resize_console(&self, size: ConsoleSize) -> Result<()> {
+        let found = self.of_kind(|kind| matches!(kind, Kind::Console(_))).pop();
+        let Some(Device {
+            id,
+            kind: Kind::Console(device),
+            ..
+        }) = found
+        else {
+            return Err(Error::NoSuchDevice("virtio console".to_owned()));
+        };
+        lock(&device).resize(size);
+        Ok(self.bus.config_changed(id)?)
     }
 
     /// All devices, in the order of the page.

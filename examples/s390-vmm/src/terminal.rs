@@ -7,7 +7,23 @@ use nix::sys::termios::{
     tcgetattr, tcsetattr, InputFlags, LocalFlags, SetArg, SpecialCharacterIndices, Termios,
 };
 
+use s390_virtio_devices::console::ConsoleSize;
+use terminal_size::{terminal_size_of, Height, Width};
+
 use crate::{Error, Result};
+
+/// What guests are told of a console that is no terminal.
+const DEFAULT_SIZE: ConsoleSize = ConsoleSize {
+    columns: 80,
+    rows: 24,
+};
+
+/// The size of the terminal on standard output; that of an ordinary one, if it is none.
+pub(crate) fn size() -> ConsoleSize {
+    terminal_size_of(io::stdout()).map_or(DEFAULT_SIZE, |(Width(columns), Height(rows))| {
+        ConsoleSize { columns, rows }
+    })
+}
 
 /// Standard input as a terminal in raw mode, until this is dropped.
 #[derive(Debug)]

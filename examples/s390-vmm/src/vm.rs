@@ -24,6 +24,7 @@ use crate::memory::allocate;
 use crate::reboot::Rebooter;
 use crate::signals::{SignalHandler, Signals};
 use crate::stats::Stats;
+use crate::terminal;
 use crate::vcpu::VcpuThreads;
 use crate::{End, Error, Result};
 
@@ -85,8 +86,9 @@ impl VirtualMachine {
             hypercalls: bus.clone(),
             cpus: vcpus.iter().map(|vcpu| vcpu.handle()).collect(),
         });
-        let console = VirtioConsole::new(Box::new(output.of(Source::Virtio)), None)
-            .map_err(Error::host("create a device"))?;
+        let console =
+            VirtioConsole::new(Box::new(output.of(Source::Virtio)), Some(terminal::size()))
+                .map_err(Error::host("create a device"))?;
         let (stopper, ends) = Stopper::new();
         let events = EventLoop::start(stopper.clone())?;
         let devices = Arc::new(Devices::new(bus, events.subscribe()));
@@ -129,6 +131,7 @@ impl VirtualMachine {
             signals,
             power: self.power.clone(),
             stopper: self.stopper.clone(),
+            devices: self.devices.clone(),
             asked: false,
         };
         self.events.subscribe().add(Arc::new(Mutex::new(handler)))

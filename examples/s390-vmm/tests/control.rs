@@ -207,6 +207,23 @@ fn a_guest_is_paused_and_goes_on() {
 }
 
 #[test]
+fn the_console_changes_its_size() {
+    let guest = Running::start(&[]);
+    let page = || control::fetch_page(&guest.path("socket")).unwrap();
+    // The console is the first device, with two queues; columns and rows come first.
+    let size = |page: &[u8]| page[5 + 2 * 24 + 8..][..4].to_vec();
+    let (columns, rows) = (132, 43);
+    assert_ne!(size(&page()), [0; 4]);
+    guest.ask(&Command::ConsoleSize { columns, rows }).unwrap();
+    assert_eq!(size(&page()), [0, 132, 0, 43]);
+    assert_eq!(
+        guest.ask(&Command::Link { net: 0, up: false }),
+        Err("there is no network interface 0".to_owned())
+    );
+    assert_eq!(guest.end(), Some(1));
+}
+
+#[test]
 fn what_cannot_be_done_is_said() {
     let guest = Running::start(&[]);
     let disk = |number| Command::ResizeDisk {

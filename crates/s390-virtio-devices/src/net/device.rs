@@ -25,6 +25,7 @@ const CONFIG_LEN: usize = 8;
 pub struct Net<T: Transport> {
     pub(super) backend: Box<dyn NetBackend>,
     mac: MacAddress,
+    link_up: bool,
     pub(super) events: QueueEvents,
     pub(super) handler: Option<NetHandler<T>>,
     pub(super) metrics: Arc<NetMetrics>,
@@ -49,10 +50,20 @@ impl<T: Transport> Net<T> {
         Ok(Net {
             backend,
             mac,
+            link_up: true,
             events: QueueEvents::new(2)?,
             handler: None,
             metrics: Arc::default(),
         })
+    }
+
+    /// Takes the link up or down; the transport has to announce the change. While it is down
+    /// frames are dropped in both directions.
+    pub fn set_link(&mut self, up: bool) {
+        self.link_up = up;
+        if let Some(handler) = &mut self.handler {
+            handler.set_link(up);
+        }
     }
 
     /// The device's counters, which go on through resets.
@@ -81,7 +92,10 @@ impl<T: Transport> VirtioDevice<T> for Net<T> {
     fn read_config(&self, offset: usize, data: &mut [u8]) {
         let mut config = [0; CONFIG_LEN];
         config[..6].copy_from_slice(&self.mac.0);
-        let status = T::Order::u16(VIRTIO_NET_S_LINK_UP as u16);
+        let status = match self.link_up {
+            true => T::Order::u16(VIRTIO_NET_S_LINK_UP as u16),
+            false => 0,
+        };
         config[6..].copy_from_slice(&status.to_ne_bytes());
         copy_config(&config, offset, data);
     }
@@ -93,13 +107,15 @@ impl<T: Transport> VirtioDevice<T> for Net<T> {
     fn activate(&mut self, activation: Activation<T>) -> Result<(), ActivateError> {
         let queues =
             <[_; 2]>::try_from(activation.queues).map_err(|_| "a network device has two queues")?;
-        self.handler = Some(NetHandler::new(
+        let mut handler = NetHandler::new(
             activation.memory,
             queues,
             activation.driver,
             activation.driver_features,
             self.metrics.clone(),
-        ));
+        );
+        handler.set_link(self.link_up);
+        self.handler = Some(handler);
         Ok(())
     }
 

@@ -35,6 +35,7 @@ pub struct NetHandler<T: Transport> {
     metrics: Arc<NetMetrics>,
     header_len: usize,
     frame: Box<[u8]>,
+    link_up: bool,
 }
 
 impl<T: Transport> std::fmt::Debug for NetHandler<T> {
@@ -67,7 +68,14 @@ impl<T: Transport> NetHandler<T> {
                 _ => HEADER_LEN_NUM_BUFFERS,
             },
             frame: vec![0; MAX_FRAME].into_boxed_slice(),
+            link_up: true,
         }
+    }
+
+    /// Takes the link up, as it is at first, or down: then every frame is dropped, so that none
+    /// of them arrives late.
+    pub fn set_link(&mut self, up: bool) {
+        self.link_up = up;
     }
 
     /// Gives the guest frames of `backend` while it has both frames and buffers. Without a
@@ -77,6 +85,9 @@ impl<T: Transport> NetHandler<T> {
     ///
     /// The driver broke a rule: the handler must not be used any more.
     pub fn process_rx(&mut self, backend: &mut dyn NetBackend) -> Result<Progress, HandlerError> {
+        if !self.link_up {
+            return Ok(self.drop_frames(backend));
+        }
         let (memory, metrics) = (&*self.memory, &*self.metrics);
         let (frame, header_len) = (&mut self.frame, self.header_len);
         let driver = &*self.driver;
@@ -122,6 +133,16 @@ impl<T: Transport> NetHandler<T> {
         })
     }
 
+    fn drop_frames(&mut self, backend: &mut dyn NetBackend) -> Progress {
+        for _ in 0..MAX_DROPS {
+            if backend.read_frame(&mut self.frame).is_err() {
+                return Progress::Idle;
+            }
+            self.metrics.rx_dropped.inc();
+        }
+        Progress::More
+    }
+
     /// Gives `backend` the frames of the guest. While the link is full they stay in the queue.
     ///
     /// # Errors
@@ -130,7 +151,7 @@ impl<T: Transport> NetHandler<T> {
     pub fn process_tx(&mut self, backend: &mut dyn NetBackend) -> Result<Progress, HandlerError> {
         let (memory, metrics) = (&*self.memory, &*self.metrics);
         let (buffer, header_len) = (&mut self.frame, self.header_len);
-        let driver = &*self.driver;
+        let (driver, link_up) = (&*self.driver, self.link_up);
         Drain {
             queue: &mut self.tx,
             memory,
@@ -144,7 +165,8 @@ impl<T: Transport> NetHandler<T> {
                 .checked_sub(header_len)
                 .ok_or(ChainError::Request("a frame shorter than the header"))?;
             reader.advance(header_len);
-            let Some(frame) = buffer.get_mut(..len).filter(|_| len >= MIN_FRAME) else {
+            let wanted = link_up && len >= MIN_FRAME;
+            let Some(frame) = buffer.get_mut(..len).filter(|_| wanted) else {
                 metrics.tx_dropped.inc();
                 return Ok(Disposition::Used(0));
             };
@@ -436,5 +458,28 @@ mod tests {
         assert!(bench.handler.process_rx(&mut bench.link).is_err());
         bench.tx.add_chain(&[Buffer::readable(BUFFER, 9)]);
         assert!(bench.handler.process_tx(&mut bench.link).is_err());
+    }
+
+    #[test]
+    fn a_link_that_is_down_drops_frames_in_both_directions() {
+        let memory = memory();
+        let mut bench = Bench::<BigEndian>::new(&memory, 0);
+        bench.rx.add_chain(&[Buffer::writable(BUFFER, 2048)]);
+        bench.tx.add_chain(&[Buffer::readable(BUFFER, 70)]);
+        bench.handler.set_link(false);
+        bench.link.incoming = vec![vec![1; 60]; MAX_DROPS as usize + 1].into();
+        assert_eq!(bench.process_rx(), Progress::More);
+        assert_eq!(bench.process_rx(), Progress::Idle);
+        bench.process_tx();
+        assert_eq!((bench.rx.used_idx(), bench.tx.used_idx()), (0, 1));
+        assert!(bench.link.incoming.is_empty() && bench.link.outgoing.is_empty());
+        let metrics = &bench.handler.metrics;
+        assert_eq!(metrics.rx_dropped.get(), u64::from(MAX_DROPS) + 1);
+        assert_eq!(metrics.tx_dropped.get(), 1);
+
+        bench.handler.set_link(true);
+        bench.link.incoming.push_back(vec![2; 60]);
+        bench.process_rx();
+        assert_eq!(bench.rx.used_idx(), 1);
     }
 }

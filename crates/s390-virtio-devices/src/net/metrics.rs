@@ -19,7 +19,8 @@ pub struct NetMetrics {
     pub rx_frames: Counter,
     /// Bytes of these frames.
     pub rx_bytes: Counter,
-    /// Frames dropped because they are no Ethernet frames or longer than the guest's buffers.
+    /// Frames dropped because they are no Ethernet frames, because they are longer than the
+    /// guest's buffers, or because the link is down.
     pub rx_dropped: Counter,
     /// Times that the backend failed to give a frame.
     pub rx_errors: Counter,
@@ -27,7 +28,7 @@ pub struct NetMetrics {
     pub tx_frames: Counter,
     /// Bytes of these frames.
     pub tx_bytes: Counter,
-    /// Frames dropped because they are no Ethernet frames.
+    /// Frames dropped because they are no Ethernet frames, or because the link is down.
     pub tx_dropped: Counter,
     /// Frames that the backend refused.
     pub tx_errors: Counter,

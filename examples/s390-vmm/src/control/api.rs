@@ -43,6 +43,21 @@ pub enum Command {
         #[serde(default)]
         size: Option<u64>,
     },
+    /// Take the link of a network interface up or down.
+    Link {
+        /// Number of the interface, from 0.
+        #[serde(default)]
+        net: usize,
+        /// Whether it is up.
+        up: bool,
+    },
+    /// Change the size of the virtio console's terminal.
+    ConsoleSize {
+        /// Characters in a line.
+        columns: u16,
+        /// Lines.
+        rows: u16,
+    },
 }
 
 /// Names one of several devices of a kind.
@@ -87,6 +102,8 @@ const COMMANDS: &[(&str, Form)] = &[
     ("add-disk", Form::PutJson),
     ("add-net", Form::PutJson),
     ("resize-disk", Form::PutJson),
+    ("link", Form::PutJson),
+    ("console-size", Form::PutJson),
 ];
 
 /// Why a request is no command.
@@ -198,6 +215,11 @@ mod tests {
             Command::ResizeDisk {
                 disk: DeviceRef::Path("/a".into()),
                 size: None,
+            },
+            Command::Link { net: 1, up: false },
+            Command::ConsoleSize {
+                columns: 132,
+                rows: 43,
             },
         ] {
             let (method, path, body) = command.to_request().unwrap();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use s390_hypervisor::VcpuHandle;
 use s390_machine::{Reboot, RebootKind};
+use s390_virtio_devices::console::ConsoleSize;
 use serde_json::{json, Value};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -66,6 +67,11 @@ impl Manager {
             Command::ResizeDisk { disk, size } => {
                 let size = self.devices.resize_disk(&disk, size)?;
                 Ok(Answer::Json(json!({ "size": size })))
+            }
+            Command::Link { net, up } => self.devices.set_link(net, up).map(|()| Answer::None),
+            Command::ConsoleSize { columns, rows } => {
+                let size = ConsoleSize { columns, rows };
+                self.devices.resize_console(size).map(|()| Answer::None)
             }
         }
     }
