@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """Checks the files that a crate needs to be published, and the project's own.
 
-Every crate: README.md, CHANGELOG.md, both licence texts, and the metadata that
+Every crate that is published: README.md, CHANGELOG.md, both licence texts, and the metadata that
 crates.io shows. Every Rust, Python, shell and assembly file: an SPDX header.
 The coverage configurations: upstream's schema, the same for every platform
 except for the score. CODEOWNERS: an owner for every crate.
@@ -26,13 +26,15 @@ COVERAGE_OPTIONAL = {"crate_features": str}
 
 
 def crates():
-    """Every crate of the workspace has its files and its metadata."""
+    """Every crate that is published has its files and its metadata."""
     metadata = subprocess.check_output(
         ["cargo", "metadata", "--format-version=1", "--no-deps", "--locked"], cwd=ROOT
     )
     owners = (ROOT / "CODEOWNERS").read_text()
     for package in json.loads(metadata)["packages"]:
         name = package["name"]
+        if package["publish"] == []:
+            continue
         folder = pathlib.Path(package["manifest_path"]).parent
         for file in FILES:
             path = folder / file

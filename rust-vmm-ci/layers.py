@@ -30,6 +30,7 @@ MAY_USE = {
     "s390-virtio-devices": (3, {0, 1}),
     "s390-virtio-guest": (GUEST, {0}),
     "s390-vmm": (TOP, {0, 1, 2, 3}),
+    "s390-fuzz-common": (TOP, {0, 1, 2, 3}),
 }
 
 
