@@ -59,6 +59,9 @@ pub struct BootArguments {
     /// A network interface on a tap device: tap=NAME[,mac=..]. May be given more than once.
     #[arg(long, value_name = "tap=NAME[,mac=..]")]
     net: Vec<NetConfig>,
+    /// A balloon, into which the guest can be asked to put memory that the host gets back.
+    #[arg(long)]
+    balloon: bool,
     /// Where the consoles go: stdio, file=F or none.
     #[arg(long, value_name = "stdio|file=F|none", default_value = "stdio")]
     console: ConsoleConfig,
@@ -145,6 +148,14 @@ enum CtlCommand {
         #[arg(value_name = "N", default_value = "0")]
         net: usize,
     },
+    /// Change the size of the balloon, whose memory the guest leaves to the host.
+    Balloon {
+        /// New size, with suffix K, M, G or T; a multiple of 4K.
+        #[arg(value_name = "SIZE", value_parser = size)]
+        size: u64,
+    },
+    /// Print what is in the balloon and what the guest says of its memory.
+    BalloonStatistics,
     /// Change the size of the virtio console's terminal.
     ConsoleSize {
         /// Characters in a line.
@@ -192,6 +203,8 @@ impl CtlArguments {
                 net,
                 up: state == LinkState::Up,
             },
+            CtlCommand::Balloon { size } => control::Command::Balloon { size },
+            CtlCommand::BalloonStatistics => control::Command::BalloonStatistics,
             CtlCommand::ConsoleSize { columns, rows } => {
                 control::Command::ConsoleSize { columns, rows }
             }
@@ -293,6 +306,7 @@ impl From<BootArguments> for VmConfig {
             },
             disks: arguments.disk,
             nets: arguments.net,
+            balloon: arguments.balloon,
             console: arguments.console,
             stats: arguments.stats,
             control: arguments.control,
@@ -488,6 +502,7 @@ mod tests {
             "--backend",
             "emulated",
             "--stats",
+            "--balloon",
             "--control",
             "socket",
             "--hotplug",
@@ -517,6 +532,7 @@ mod tests {
         assert_eq!(config.nets[1].mac, Some(MacAddress([2, 0, 0, 0, 0, 1])));
         assert_eq!(config.console, ConsoleConfig::File("log".into()));
         assert!(config.stats);
+        assert!(config.balloon);
         assert_eq!(config.control, Some("socket".into()));
     }
 
@@ -549,6 +565,8 @@ mod tests {
         let link = |net, up| control::Command::Link { net, up };
         assert_eq!(ctl(&["link", "down"]).unwrap(), link(0, false));
         assert_eq!(ctl(&["link", "up", "1"]).unwrap(), link(1, true));
+        let balloon = control::Command::Balloon { size: 64 << 20 };
+        assert_eq!(ctl(&["balloon", "64M"]).unwrap(), balloon);
         let size = control::Command::ConsoleSize {
             columns: 132,
             rows: 43,

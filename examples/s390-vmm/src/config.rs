@@ -82,6 +82,8 @@ pub struct VmConfig {
     pub disks: Vec<DiskConfig>,
     /// The network interfaces, in the order in which the guest finds them.
     pub nets: Vec<NetConfig>,
+    /// Whether there is a balloon.
+    pub balloon: bool,
     /// Where the consoles go.
     pub console: ConsoleConfig,
     /// Whether to print at the end what the CPUs did.

@@ -4,16 +4,19 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use event_manager::MutEventSubscriber;
 use s390_cpu::Memory;
+use s390_virtio_devices::balloon::Balloon;
 use s390_virtio_devices::block::{Block, RawFile};
 use s390_virtio_devices::bus::DeviceId;
 use s390_virtio_devices::console::{Console, ConsoleSize};
 use s390_virtio_devices::net::{MacAddress, Net, NetBackend, Tap};
 use s390_virtio_devices::rng::Rng;
 use s390_virtio_devices::{S390Legacy, VirtioBus, VirtioDevice};
-use serde_json::Value;
+use serde_json::{json, Value};
 
 use crate::config::{DiskConfig, NetConfig};
 use crate::control::DeviceRef;
@@ -22,6 +25,9 @@ use crate::{Error, Result};
 
 /// The transport of all devices here.
 type Transport = S390Legacy<Memory>;
+
+/// Milliseconds that a guest has to answer the question for statistics.
+const STATISTICS_WAIT_MS: u32 = 200;
 
 /// A device, shared with the bus and with the event loop.
 type Shared<D> = Arc<Mutex<D>>;
@@ -52,6 +58,7 @@ enum Kind {
         path: PathBuf,
     },
     Net(Shared<Net<Transport>>),
+    Balloon(Shared<Balloon<Transport>>),
 }
 
 impl Devices {
@@ -96,6 +103,12 @@ impl Devices {
         let mac = mac.unwrap_or(MacAddress::local(nets + 1));
         let net = Net::new(backend, mac).map_err(Error::host("create a device"))?;
         self.add("net", net, Kind::Net)
+    }
+
+    /// Adds a balloon for a guest with this many bytes of RAM.
+    pub(crate) fn add_balloon(&self, ram_size: u64) -> Result<Device> {
+        let balloon = Balloon::new(ram_size).map_err(Error::host("create a device"))?;
+        self.add("balloon", balloon, Kind::Balloon)
     }
 
     /// Tells the running guest of a device.
@@ -166,6 +179,54 @@ impl Devices {
         Ok(self.bus.config_changed(id)?)
     }
 
+    /// Asks the guest to leave this many bytes to the host.
+    pub(crate) fn set_balloon(&self, size: u64) -> Result<()> {
+        let (id, balloon) = self.balloon()?;
+        lock(&balloon).set_target(size)?;
+        Ok(self.bus.config_changed(id)?)
+    }
+
+    /// What is in the balloon, and what the guest says of its memory: just now, if it answers
+    /// soon.
+    pub(crate) fn balloon_statistics(&self) -> Result<Value> {
+        let (id, balloon) = self.balloon()?;
+        let counter = {
+            let mut balloon = lock(&balloon);
+            balloon.request_statistics();
+            balloon.metrics()
+        };
+        // The guest gets its buffer back, and brings it again.
+        let answers = || counter.reports.get();
+        let before = answers();
+        for _ in 0..STATISTICS_WAIT_MS {
+            if answers() != before {
+                break;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        self.bus.look_at_config(id)?;
+        let balloon = lock(&balloon);
+        Ok(json!({
+            "target": balloon.target(),
+            "actual": balloon.actual(),
+            "statistics": balloon.statistics().map(|statistics| {
+                statistics.iter().collect::<Value>()
+            }),
+        }))
+    }
+
+    fn balloon(&self) -> Result<(DeviceId, Shared<Balloon<Transport>>)> {
+        let found = self.of_kind(|kind| matches!(kind, Kind::Balloon(_))).pop();
+        match found {
+            Some(Device {
+                id,
+                kind: Kind::Balloon(device),
+                ..
+            }) => Ok((id, device)),
+            _ => Err(Error::NoSuchDevice("balloon".to_owned())),
+        }
+    }
+
     /// All devices, in the order of the page.
     pub(crate) fn list(&self) -> Vec<Device> {
         lock(&self.list).clone()
@@ -178,6 +239,7 @@ impl Devices {
             Kind::Rng(device) => serde_json::to_value(&*lock(device).metrics()),
             Kind::Disk { device, .. } => serde_json::to_value(&*lock(device).metrics()),
             Kind::Net(device) => serde_json::to_value(&*lock(device).metrics()),
+            Kind::Balloon(device) => serde_json::to_value(&*lock(device).metrics()),
         }?)
     }
 

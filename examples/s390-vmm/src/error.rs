@@ -4,6 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use s390_virtio_devices::balloon::BalloonError;
 use s390_virtio_devices::block::RawFileError;
 use s390_virtio_devices::bus::BusError;
 use s390_virtio_devices::net::TapError;
@@ -98,6 +99,9 @@ pub enum Error {
     /// An answer cannot be written as JSON.
     #[error("cannot write the answer")]
     Json(#[from] serde_json::Error),
+    /// A balloon cannot have that size.
+    #[error(transparent)]
+    Balloon(#[from] BalloonError),
     /// The CPUs do not leave the guest.
     #[error("the CPUs do not stop")]
     NotPaused,

@@ -61,6 +61,9 @@ pub fn boot(config: &VmConfig) -> Result<End> {
     for net in &config.nets {
         vm.devices().add_tap(net)?;
     }
+    if config.balloon {
+        vm.devices().add_balloon(config.hardware.memory_size)?;
+    }
     vm.listen_to_signals(signals)?;
     if let Some(socket) = control {
         vm.listen_to_control(socket);

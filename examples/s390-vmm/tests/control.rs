@@ -224,6 +224,22 @@ fn the_console_changes_its_size() {
 }
 
 #[test]
+fn a_balloon_without_a_driver_stays_empty() {
+    let guest = Running::start(&["--balloon"]);
+    let size = 16 << 20;
+    assert_eq!(guest.ask(&Command::Balloon { size }), Ok(None));
+    let statistics = guest.tell(&Command::BalloonStatistics);
+    let expected = json!({ "target": size, "actual": 0, "statistics": null });
+    assert_eq!(statistics, expected);
+    let refusal = guest.ask(&Command::Balloon { size: 64 << 20 }).unwrap_err();
+    assert!(
+        refusal.starts_with("a balloon in 67108864 bytes of RAM cannot have 67108864: "),
+        "{refusal}"
+    );
+    assert_eq!(guest.end(), Some(1));
+}
+
+#[test]
 fn what_cannot_be_done_is_said() {
     let guest = Running::start(&[]);
     let disk = |number| Command::ResizeDisk {

@@ -171,6 +171,16 @@ impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
         self.slot(id)?.config_changed()
     }
 
+    /// Lets the device look at what its driver wrote to its configuration space, of which nobody
+    /// is told.
+    ///
+    /// # Errors
+    ///
+    /// There is no such device.
+    pub fn look_at_config(&self, id: DeviceId) -> Result<(), BusError> {
+        self.slot(id)?.look_at_config()
+    }
+
     /// Whether the device has stopped because its driver broke a rule.
     ///
     /// # Errors

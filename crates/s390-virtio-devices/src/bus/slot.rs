@@ -186,6 +186,12 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
         Ok(())
     }
 
+    /// See [`VirtioBus::look_at_config`](super::VirtioBus::look_at_config).
+    pub(super) fn look_at_config(&self) -> Result<(), BusError> {
+        let _life = lock(&self.life);
+        self.take_config()
+    }
+
     fn device_config(&self) -> Vec<u8> {
         let device = lock(&self.device);
         let mut config = vec![0; device.config_len()];

@@ -51,6 +51,13 @@ pub enum Command {
         /// Whether it is up.
         up: bool,
     },
+    /// Change the size of the balloon.
+    Balloon {
+        /// Bytes that the guest shall leave to the host, a multiple of 4096.
+        size: u64,
+    },
+    /// What is in the balloon, and what the guest says of its memory.
+    BalloonStatistics,
     /// Change the size of the virtio console's terminal.
     ConsoleSize {
         /// Characters in a line.
@@ -104,6 +111,8 @@ const COMMANDS: &[(&str, Form)] = &[
     ("resize-disk", Form::PutJson),
     ("link", Form::PutJson),
     ("console-size", Form::PutJson),
+    ("balloon", Form::PutJson),
+    ("balloon-statistics", Form::Get),
 ];
 
 /// Why a request is no command.
@@ -217,6 +226,8 @@ mod tests {
                 size: None,
             },
             Command::Link { net: 1, up: false },
+            Command::Balloon { size: 4096 },
+            Command::BalloonStatistics,
             Command::ConsoleSize {
                 columns: 132,
                 rows: 43,

@@ -69,6 +69,8 @@ impl Manager {
                 Ok(Answer::Json(json!({ "size": size })))
             }
             Command::Link { net, up } => self.devices.set_link(net, up).map(|()| Answer::None),
+            Command::Balloon { size } => self.devices.set_balloon(size).map(|()| Answer::None),
+            Command::BalloonStatistics => self.devices.balloon_statistics().map(Answer::Json),
             Command::ConsoleSize { columns, rows } => {
                 let size = ConsoleSize { columns, rows };
                 self.devices.resize_console(size).map(|()| Answer::None)
