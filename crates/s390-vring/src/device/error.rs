@@ -113,6 +113,26 @@ pub enum Error {
         /// The length in the descriptor.
         len: u32,
     },
+    /// A chain was made available again before it was returned.
+    #[error("The chain at head {head} is available again before it was used")]
+    HeadInFlight {
+        /// The chain's head.
+        head: u16,
+    },
+    /// Memory that a guest must not reach is part of its memory.
+    #[error("A shadow ring of {len} bytes at {addr:#x} is in guest memory")]
+    ShadowInGuestMemory {
+        /// Address of the shadow.
+        addr: u64,
+        /// Bytes of the shadow.
+        len: usize,
+    },
+    /// The memory that a device was given lacks the shadow ring.
+    #[error("The shadow ring at {addr:#x} is not in the device's view of memory")]
+    ShadowOutsideMemory {
+        /// Address of the shadow.
+        addr: u64,
+    },
 }
 
 impl Error {
@@ -129,6 +149,7 @@ impl Error {
                 | Error::IndirectNotNegotiated { .. }
                 | Error::IndirectMisplaced { .. }
                 | Error::IndirectTableLength { .. }
+                | Error::HeadInFlight { .. }
         )
     }
 }

@@ -7,6 +7,8 @@ mod error;
 mod queue;
 mod ring;
 mod rw;
+#[cfg(feature = "virtio-queue")]
+mod shadow;
 mod state;
 mod traits;
 #[cfg(feature = "virtio-queue")]
@@ -18,6 +20,8 @@ pub use clear::{clear_indices, clear_ring};
 pub use error::Error;
 pub use queue::{AvailIter, Queue};
 pub use rw::{Reader, Writer};
+#[cfg(feature = "virtio-queue")]
+pub use shadow::ShadowQueue;
 pub use state::QueueState;
 pub use traits::DeviceQueue;
 pub use walk::MAX_INDIRECT_CHAIN;
