@@ -140,24 +140,24 @@ operations! {
 
     // MULTIPLY, MULTIPLY LOGICAL
     mr = double_signed32(w2);
-    m = double_signed32(mem32);
-    mg = double_signed64(mem64);
+    m = double_signed32(pair_mem32);
+    mg = double_signed64(pair_mem64);
     mlr = double_unsigned32(w2);
     mlgr = double_unsigned64(g2);
-    ml = double_unsigned32(mem32);
-    mlg = double_unsigned64(mem64);
+    ml = double_unsigned32(pair_mem32);
+    mlg = double_unsigned64(pair_mem64);
 
     // DIVIDE, DIVIDE LOGICAL, DIVIDE SINGLE
     dr = divide_signed32(w2);
-    d = divide_signed32(mem32);
+    d = divide_signed32(pair_mem32);
     dlr = divide_unsigned32(w2);
     dlgr = divide_unsigned64(g2);
-    dl = divide_unsigned32(mem32);
-    dlg = divide_unsigned64(mem64);
+    dl = divide_unsigned32(pair_mem32);
+    dlg = divide_unsigned64(pair_mem64);
     dsgr = divide_single(g2);
     dsgfr = divide_single(w2s64);
-    dsg = divide_single(mem64);
-    dsgf = divide_single(mem32s64);
+    dsg = divide_single(pair_mem64);
+    dsgf = divide_single(pair_mem32s64);
 }
 
 #[cfg(test)]
@@ -177,6 +177,22 @@ mod tests {
         run(&mut c, "b9860025").unwrap();
         assert_eq!((c.g(2), c.g(3)), (u64::MAX - 1, 1));
         assert_interrupted(&mut c, "1c35", pgm::SPECIFICATION);
+    }
+
+    #[test]
+    fn test_the_pair_is_looked_at_before_the_operand() {
+        let mut c = cpu();
+        c.set_g(5, 1 << 40);
+        // M, D, MG, ML, DSGF of register 3 and storage that there is not.
+        for text in [
+            "5c305000",
+            "5d305000",
+            "e33050000084",
+            "e33050000096",
+            "e3305000001d",
+        ] {
+            assert_interrupted(&mut c, text, pgm::SPECIFICATION);
+        }
     }
 
     #[test]

@@ -108,6 +108,19 @@ operands! {
     mem16z64(c, i) -> u64 = c.load_u16(c.ea(i))?.into();
     mem32s64(c, i) -> u64 = c.load_u32(c.ea(i))? as i32 as u64;
     mem32z64(c, i) -> u64 = c.load_u32(c.ea(i))?.into();
+    /// The operand of an instruction on the pair R1, which is looked at first.
+    pair_mem32(c, i) -> u32 = {
+        c.even(i.r1)?;
+        c.load_u32(c.ea(i))?
+    };
+    pair_mem64(c, i) -> u64 = {
+        c.even(i.r1)?;
+        c.load_u64(c.ea(i))?
+    };
+    pair_mem32s64(c, i) -> u64 = {
+        c.even(i.r1)?;
+        c.load_u32(c.ea(i))? as i32 as u64
+    };
     mem31(c, i) -> u64 = (c.load_u32(c.ea(i))? & 0x7fff_ffff).into();
 
     rel16s32(c, i) -> u32 = rel16(c, i)? as i16 as u32;

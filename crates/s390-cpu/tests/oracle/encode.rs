@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The fields of every instruction format (Principles of Operation, chapter 5).
 
-use s390_cpu::table::{Entry, Format};
+use s390_cpu::table::{Entry, Format, TABLE};
 
 /// What a field of an instruction is.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -78,6 +78,26 @@ pub fn fields(format: Format) -> &'static [(Field, u32, u32)] {
     }
 }
 
+/// Where the rest of the opcode is: first bit, number of bits (none where it is one byte).
+fn extension(first: u8) -> (u32, u32) {
+    match first {
+        0x01 | 0xb2 | 0xb3 | 0xb9 | 0xe5 => (8, 8),
+        0xa5 | 0xa7 | 0xc0 | 0xc2 | 0xc4 | 0xc6 | 0xc8 | 0xcc => (12, 4),
+        0xe3 | 0xeb | 0xec | 0xed => (40, 8),
+        _ => (8, 0),
+    }
+}
+
+/// The line of the table for an instruction of 48 bits, left-aligned.
+pub fn find(text: u64) -> Option<&'static Entry> {
+    let first = (text >> 40) as u8;
+    let (at, bits) = extension(first);
+    let rest = text >> (48 - at - bits) & ((1 << bits) - 1);
+    let key = u16::from(first) << 8 | rest as u16;
+    let real = |e: &&Entry| e.format != Format::Pseudo && e.key == key;
+    TABLE.iter().find(real)
+}
+
 /// An instruction in the making: 48 bits, bit 0 leftmost.
 #[derive(Copy, Clone, Debug)]
 pub struct Text(u64);
@@ -85,35 +105,16 @@ pub struct Text(u64);
 impl Text {
     /// The opcode of `entry`, everything else zero.
     pub fn new(entry: &Entry) -> Self {
-        let (first, rest) = (u64::from(entry.key >> 8), u64::from(entry.key & 0xff));
-        let at = match entry.format {
-            Format::RI | Format::RIRel | Format::RIL | Format::RILRel | Format::SSF => 12,
-            Format::RXY
-            | Format::RXE
-            | Format::RXF
-            | Format::RSY
-            | Format::RSL
-            | Format::RIEa
-            | Format::RIEb
-            | Format::RIEc
-            | Format::RIEd
-            | Format::RIEeRel
-            | Format::RIEf
-            | Format::RIEg
-            | Format::RIS
-            | Format::RRS
-            | Format::SIY => 40,
-            _ => 8,
-        };
         let mut text = Text(0);
-        text.set(0, 8, first);
-        text.set(at, if at == 12 { 4 } else { 8 }, rest);
+        text.set(0, 8, u64::from(entry.key >> 8));
+        let (at, bits) = extension((entry.key >> 8) as u8);
+        text.set(at, bits, u64::from(entry.key & 0xff));
         text
     }
 
     /// Sets `bits` bits from bit `at` on.
     pub fn set(&mut self, at: u32, bits: u32, value: u64) {
-        let mask = u64::MAX >> (64 - bits);
+        let mask = (1 << bits) - 1;
         let shift = 48 - at - bits;
         self.0 = self.0 & !(mask << shift) | (value & mask) << shift;
     }

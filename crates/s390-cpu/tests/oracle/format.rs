@@ -212,7 +212,7 @@ impl fmt::Debug for State {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = self.parts().into_iter();
         f.debug_map()
-            .entries(parts.filter(|(_, text)| text.trim_matches('0') != ""))
+            .entries(parts.filter(|(_, text)| !text.trim_matches('0').is_empty()))
             .finish()
     }
 }

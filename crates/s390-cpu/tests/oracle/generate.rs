@@ -40,31 +40,44 @@ enum Strings {
     PairAndTable,
     /// R1 and R2: addresses; GR0: the byte that ends a string.
     Terminated,
+    /// R1: a pair; R2: an address; GR0: the test character; GR1: the address of a table.
+    PairAndBigTable,
 }
 
 /// Instructions that qemu-user 10 does not have: an operation exception, always.
 pub const UNKNOWN_TO_THE_ORACLE: &[&str] = &[
-    "ap", "bassm", "bsm", "cp", "cpya", "dp", "ed", "edmk", "lmd", "mp", "sp", "srp", "zap",
+    "ap", "bassm", "bsm", "cp", "cpya", "didbr", "diebr", "dp", "ed", "edmk", "lmd", "mp", "sp",
+    "srp", "zap",
 ];
 
 /// Instructions whose result depends on more than a case holds: the time, the machine, the
 /// kernel.
-const LEFT_OUT: &[&str] = &[
-    "svc", "mc", "pr", "upt", "trap2", "trap4", "pc", "pt", "ptff", "sam24", "bakr", "bsa", "bsg",
-    "stck", "stckf", "stcke", "stfle", "ecag", "epsw", "iac", "ipk", "spka", "sac", "sacf", "esar",
-    "ivsk", "mvpg", "mvcos", "mvcp", "mvcs", "mvck", "mvcsk", "mvcdk", "plo", "csst", "cmpsc",
-    "cfc", "pfpo", "troo", "trot", "trto", "trtt", "trte", "trtre", "diag", "ectg", "tprot",
+#[rustfmt::skip]
+pub const LEFT_OUT: &[&str] = &[
+    // Other addressing and translation modes, other keys.
+    "sam24", "sac", "sacf", "iac", "ipk", "spka", "ivsk", "epsw", "mvcos", "mvcp", "mvcs", "mvck",
+    "mvcsk", "mvcdk",
+    // The kernel.
+    "svc",
+    // Time and machine.
+    "stck", "stckf", "stcke", "ectg", "ptff", "stfle", "ecag",
+    // Whole pages, more than a case has.
+    "mvpg",
 ];
 
-/// No targets of an EXECUTE: qemu-user is wrong in them one way or another.
-const NOT_EXECUTED: &[&str] = &["ts", "pka", "pku", "unpka", "unpku"];
+/// Not with operands that overlap: which bytes are fetched before which are stored is not compared.
+const APART: &[&str] = &["pka", "pku", "unpka", "unpku"];
 
 /// Instructions that may stop with condition code 3 after an amount of work of their choice: to
 /// be executed until they are done.
 const RESUMED: &[&str] = &[
     "mvcle", "clcle", "mvclu", "clclu", "cu12", "cu14", "cu21", "cu24", "cu41", "cu42", "cutfu",
-    "cuutf", "cksm", "tre", "srst", "srstu", "clst", "mvst",
+    "cuutf", "cksm", "tre", "troo", "trot", "trto", "trtt", "srst", "srstu", "clst", "mvst",
 ];
+
+/// Instructions whose second operand may run off the mapped storage: they leave in the registers how
+/// far they came. (So do others here, but not in the peer.)
+const PARTIAL: &[&str] = &["mvcl", "cksm", "clst", "srst", "srstu"];
 
 /// Whether the oracle can say something about this instruction.
 pub fn testable(entry: &Entry) -> bool {
@@ -76,11 +89,10 @@ pub fn testable(entry: &Entry) -> bool {
 
 fn role(entry: &Entry) -> Role {
     match entry.mnemonic {
-        "la" | "lay" | "lae" | "laey" | "larl" | "srnm" | "srnmb" | "srnmt" | "sla" | "slda"
-        | "sll" | "sldl" | "sra" | "srda" | "srl" | "srdl" | "slag" | "slak" | "sllg" | "sllk"
-        | "srag" | "srak" | "srlg" | "srlk" | "rll" | "rllg" | "tceb" | "tcdb" | "tcxb" => {
-            Role::Number
-        }
+        "mc" | "la" | "lay" | "lae" | "laey" | "larl" | "srnm" | "srnmb" | "srnmt" | "sla"
+        | "slda" | "sll" | "sldl" | "sra" | "srda" | "srl" | "srdl" | "slag" | "slak" | "sllg"
+        | "sllk" | "srag" | "srak" | "srlg" | "srlk" | "rll" | "rllg" | "tceb" | "tcdb"
+        | "tcxb" => Role::Number,
         "bcr" | "bc" | "basr" | "bas" | "balr" | "bal" | "bassm" | "bsm" | "bct" | "bctr"
         | "bctg" | "bctgr" | "bxh" | "bxhg" | "bxle" | "bxleg" | "brcl" | "brasl" | "brcth" => {
             Role::Branch
@@ -92,6 +104,7 @@ fn role(entry: &Entry) -> Role {
         "cksm" => Role::Strings(Strings::SecondPair),
         "tre" => Role::Strings(Strings::PairAndTable),
         "srst" | "srstu" | "clst" | "mvst" => Role::Strings(Strings::Terminated),
+        "troo" | "trot" | "trto" | "trtt" => Role::Strings(Strings::PairAndBigTable),
         _ => match entry.format {
             Format::RIRel
             | Format::RSIRel
@@ -108,38 +121,36 @@ fn role(entry: &Entry) -> Role {
 /// Makes cases.
 #[derive(Debug)]
 pub struct Generator {
-    random: Random,
     /// Instructions to be the target of an EXECUTE.
     targets: Vec<&'static Entry>,
 }
 
 impl Generator {
-    /// The same seed makes the same cases from the same table.
-    pub fn new(seed: u64, table: &'static [Entry]) -> Self {
-        let target = |e: &&Entry| {
-            testable(e)
-                && matches!(e.format, Format::RR | Format::SI | Format::SSa)
-                && role(e) == Role::Storage
-                && !NOT_EXECUTED.contains(&e.mnemonic)
-        };
+    /// For the instructions of `table`.
+    pub fn new(table: &'static [Entry]) -> Self {
+        let target = |e: &&Entry| testable(e) && matches!(role(e), Role::Storage | Role::Number);
         Generator {
-            random: Random::new(seed),
             targets: table.iter().filter(target).collect(),
         }
     }
 
-    /// A case of `entry` in `slot`.
-    pub fn case(&mut self, entry: &Entry, slot: u16) -> Case {
+    /// A case of `entry` in `slot`: the same where the random numbers are the same.
+    pub fn case(&self, entry: &Entry, slot: u16, mut random: Random) -> Case {
         let mut maker = Maker {
             case: Case::new(slot, &[]),
-            r: &mut self.random,
+            r: &mut random,
             bases: (1, 15),
             executed: false,
+            modified: false,
         };
         maker.fill();
         if role(entry) == Role::Execute && !self.targets.is_empty() {
             let target = maker.r.choose(&self.targets);
             (maker.bases, maker.executed) = ((1, 6), true);
+            // Elsewhere there may be the base of an address or half of the opcode.
+            // (Of TS it is not used, but the peer wants it to be zero.)
+            maker.modified = matches!(target.format, Format::RR | Format::SI | Format::SSa)
+                && target.mnemonic != "ts";
             maker.case.target = maker.instruction(target, SLOT_TARGET);
             (maker.bases, maker.executed) = ((14, 15), false);
         }
@@ -162,6 +173,8 @@ struct Maker<'a> {
     bases: (u8, u8),
     /// Whether the instruction is the target of an EXECUTE.
     executed: bool,
+    /// Whether an EXECUTE may change its second byte.
+    modified: bool,
 }
 
 impl Maker<'_> {
@@ -196,18 +209,24 @@ impl Maker<'_> {
         let (mut r1, mut r2, mut index) = (0, 0, 0);
         for &(field, at, bits) in fields(entry.format) {
             let value = match field {
+                Field::R1 if role == Role::Execute && !self.modified => 0,
                 Field::R1 => {
                     r1 = self.register();
                     u64::from(r1)
                 }
                 Field::R2 => {
                     r2 = self.register();
+                    if matches!(entry.format, Format::RIEb | Format::RRS) && self.r.one_in(4) {
+                        // A comparison that finds equality.
+                        *self.gpr(r2) = *self.gpr(r1);
+                    }
                     u64::from(r2)
                 }
                 Field::R3 => u64::from(self.register()),
                 Field::X => {
                     if role != Role::Execute && !self.r.one_in(3) {
-                        index = self.r.below(16) as u8;
+                        // Those above are bases of the EXECUTE.
+                        index = self.r.below(if self.executed { 14 } else { 16 }) as u8;
                     }
                     u64::from(index)
                 }
@@ -225,7 +244,10 @@ impl Maker<'_> {
         }
         match role {
             Role::Strings(kind) => self.strings(kind, entry, &mut text),
-            Role::Branch => self.branch(entry, r1, r2),
+            Role::Branch => self.branch(entry, r2),
+            // All 64 bits of R1, of which only the right half counts, are taken by the peer; it
+            // then crashes.
+            _ if entry.mnemonic == "sfasr" => *self.gpr(r1) &= 0xffff_ffff,
             _ if self.r.one_in(8) => *self.gpr(r2) = *self.gpr(r1),
             _ => {}
         }
@@ -293,6 +315,12 @@ impl Maker<'_> {
             .iter()
             .find(|(field, ..)| *field == Field::SecondStorage);
         let mut base = self.base();
+        if entry.mnemonic == "csst" {
+            // A storage characteristic of zero makes the peer crash.
+            let (function, characteristic) = (self.r.below(4), 1 + self.r.below(5));
+            *self.gpr(0) = self.r.next() << 16 | characteristic << 8 | function;
+            *self.gpr(1) = WINDOW + 16 * self.r.below(16);
+        }
         let to = match role {
             Role::Number | Role::Strings(_) => {
                 // A byte to pad with must not change with the addresses and lengths.
@@ -338,8 +366,12 @@ impl Maker<'_> {
 
         let mut other = base;
         if let Some(&(_, at, bits)) = second {
-            let to = self.storage_address();
+            let first = to;
+            let mut to = self.storage_address();
             other = self.base();
+            while APART.contains(&entry.mnemonic) && (other == base || to.abs_diff(first) < 64) {
+                (to, other) = (self.storage_address(), self.base());
+            }
             let mut displacement = self.r.below(4096);
             if other == base {
                 displacement = to.wrapping_sub(*self.gpr(base)) & 0xfff;
@@ -376,6 +408,16 @@ impl Maker<'_> {
                 bytes[..8].fill(0);
                 bytes[8..].copy_from_slice(&number.to_be_bytes());
             }
+            "csst" if self.r.one_in(2) => {
+                let words = [both >> 64, both].map(|half| half as u64);
+                for pair in self.case.before.gpr[2..].chunks_mut(2) {
+                    let long = self.r.one_in(2);
+                    pair.copy_from_slice(&words);
+                    if !long {
+                        pair[0] >>= 32;
+                    }
+                }
+            }
             // A comparison that finds equality.
             "cs" | "csy" | "csg" | "cds" | "cdsy" | "cdsg" if self.r.one_in(2) => {
                 let pair = match mnemonic {
@@ -398,19 +440,11 @@ impl Maker<'_> {
         first + self.r.below(u64::from(last - first) + 1) as u8
     }
 
-    /// Registers of a branch: the target of those that take it from R2, and counters that
-    /// sometimes reach their end.
-    fn branch(&mut self, entry: &Entry, r1: u8, r2: u8) {
-        match entry.format {
-            Format::RR | Format::RRE => {
-                // In the 31-bit mode no other bits above the address: qemu-user does not
-                // ignore them.
-                *self.gpr(r2) = self.place();
-            }
-            Format::RIEb | Format::RRS | Format::RIEc | Format::RIS if self.r.one_in(4) => {
-                *self.gpr(r2) = *self.gpr(r1);
-            }
-            _ => {}
+    /// The target of a branch that takes it from R2.
+    fn branch(&mut self, entry: &Entry, r2: u8) {
+        if matches!(entry.format, Format::RR | Format::RRE) {
+            // In the 31-bit mode no other bits above the address: qemu-user does not ignore them.
+            *self.gpr(r2) = self.place();
         }
     }
 
@@ -422,7 +456,12 @@ impl Maker<'_> {
             second += 2;
         }
         let pair = kind != Strings::Terminated;
-        let odd = u8::from(self.r.one_in(if pair { 64 } else { 2 }));
+        // TRANSLATE ONE TO ONE and its like: the peer does not check that R1 and a length in
+        // two-byte characters are even, nor that the length is not zero, and then stores over
+        // everything.
+        let translation = kind == Strings::PairAndBigTable;
+        let two_byte = matches!(entry.mnemonic, "trto" | "trtt");
+        let odd = u8::from(!translation && self.r.one_in(if pair { 64 } else { 2 }));
         for &(field, at, bits) in fields(entry.format) {
             let register = match (field, kind) {
                 (Field::R1, Strings::SecondPair) => self.r.below(2) as u8,
@@ -438,30 +477,60 @@ impl Maker<'_> {
         }
         let mut addresses = [self.string_address(), self.string_address()];
         let mut longest = 256;
-        if matches!(entry.mnemonic, "mvcle" | "mvclu") {
-            // Where these overlap, the result is unpredictable.
+        if matches!(entry.mnemonic, "mvcle" | "mvclu") || translation {
+            // Where these overlap, the result is unpredictable, or characters are read that select
+            // nothing.
             addresses = [WINDOW + self.r.below(64), WINDOW + 256 + self.r.below(64)];
             addresses.rotate_left(self.r.below(2) as usize);
             longest = 192;
         }
+        if PARTIAL.contains(&entry.mnemonic) && self.r.one_in(8) {
+            addresses[1] = MEMORY + MEMORY_SIZE - self.r.below(96);
+        }
         *self.gpr(first + odd) = addresses[0];
         *self.gpr(second + odd) = addresses[1];
+        if translation {
+            self.translation(entry, second);
+            longest = 90;
+        }
         if pair {
-            let whole = self.r.choose(&[!0, !1, !1, !3]);
-            let lengths = [0; 2].map(|_| self.r.below(longest + 1) & whole);
+            let (mut least, mut whole) = (0, self.r.choose(&[!0, !1, !1, !3]));
+            if two_byte {
+                (least, whole) = (2, !1);
+            } else if translation {
+                least = 1;
+            }
+            let lengths = [0; 2].map(|_| (self.r.below(longest + 1) & whole).max(least));
             let narrow = matches!(entry.mnemonic, "mvcl" | "clcl");
             for (register, length) in [first, second].into_iter().zip(lengths) {
                 let length = match kind {
                     // The byte to pad with.
                     Strings::TwoPairs if narrow => length | self.r.next() << 24,
-                    Strings::PairAndTable if register == second => continue,
+                    Strings::PairAndTable | Strings::PairAndBigTable if register == second => {
+                        continue
+                    }
                     _ => length,
                 };
                 *self.gpr(register + 1) = length;
             }
             *self.gpr(0) = self.r.next();
+            if entry.mnemonic == "trot" {
+                // The peer compares with a test character of one byte.
+                *self.gpr(0) &= !0xff00;
+            }
         } else {
             self.terminate(entry, first + odd, second + odd);
+        }
+    }
+
+    /// A table somewhere in the window, and characters that select something there.
+    fn translation(&mut self, entry: &Entry, second: u8) {
+        *self.gpr(1) = WINDOW + 8 * self.r.below(16);
+        if matches!(entry.mnemonic, "trto" | "trtt") {
+            *self.gpr(second) &= !1;
+            for at in (0..WINDOW_SIZE).step_by(2) {
+                self.case.before.window[at] = self.r.below(4) as u8;
+            }
         }
     }
 

@@ -7,6 +7,7 @@
 //! | [`runner`] | the harness program (`harness/`), built on demand and run under qemu-user |
 //! | [`software`] | the software CPU in the place of the oracle |
 //! | [`generate`] | cases: random and edge operands for an instruction of the table |
+//! | [`deviations`] | where the oracle is wrong, or the architecture leaves a choice |
 //! | [`encode`] | the fields of every instruction format |
 //! | [`values`] | what registers and storage are filled with |
 //! | [`random`] | a reproducible source of random numbers |
@@ -21,6 +22,7 @@
 // Every test that uses the oracle uses another part of it.
 #![allow(dead_code)]
 
+pub mod deviations;
 pub mod encode;
 pub mod format;
 pub mod generate;

@@ -3,6 +3,7 @@
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -18,6 +19,8 @@ const SOURCES: [&str; 3] = [
     include_str!("harness/enter.S"),
     include_str!("harness/layout.h"),
 ];
+/// Older ones are wrong in too many instructions.
+const OLDEST: u32 = 10;
 /// A batch takes milliseconds: after this long the case loops.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -25,7 +28,18 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Oracle {
     emulator: Option<PathBuf>,
+    version: String,
     harness: PathBuf,
+}
+
+/// What the cases run on.
+impl fmt::Display for Oracle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.emulator {
+            Some(path) => write!(f, "{} ({})", self.version, path.display()),
+            None => f.write_str("this machine"),
+        }
+    }
 }
 
 impl Oracle {
@@ -57,8 +71,13 @@ impl Oracle {
         if emulator.is_none() && !cfg!(target_arch = "s390x") {
             return Err("no qemu-s390x: run tools/s390x-toolchain.sh".into());
         }
+        let version = match &emulator {
+            Some(path) => version(path)?,
+            None => String::new(),
+        };
         Ok(Oracle {
             emulator,
+            version,
             harness: build_harness()?,
         })
     }
@@ -159,6 +178,26 @@ fn batches(cases: &[Case]) -> Vec<&[Case]> {
         batches.push(&cases[start..]);
     }
     batches
+}
+
+/// The first line of what the emulator says of itself; an error if it is too old.
+fn version(emulator: &Path) -> Result<String, String> {
+    let fault = |what: &str| format!("{}: {what}", emulator.display());
+    let output = Command::new(emulator)
+        .arg("--version")
+        .output()
+        .map_err(|e| fault(&e.to_string()))?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().next().unwrap_or_default();
+    let major = line
+        .split(|c: char| !c.is_ascii_digit())
+        .find_map(|number| number.parse::<u32>().ok());
+    match major {
+        Some(major) if major >= OLDEST => Ok(line.to_string()),
+        _ => Err(fault(&format!(
+            "\"{line}\" is no qemu {OLDEST}: run tools/s390x-toolchain.sh"
+        ))),
+    }
 }
 
 fn cached_emulator() -> PathBuf {

@@ -88,8 +88,8 @@ impl Software {
             }
         }
         for offset in (0..size).step_by(PAGE as usize) {
-            let entry = origin + (from + offset >> 12 & 0xff) * 8;
-            self.store(entry, to + offset | flags);
+            let entry = origin + ((from + offset) >> 12 & 0xff) * 8;
+            self.store(entry, (to + offset) | flags);
         }
     }
 
@@ -231,7 +231,8 @@ fn suppressed(code: u16, data: u8) -> (u8, u32) {
         0x06 => (SIGILL, 2),
         0x07 => match data {
             0 => (SIGILL, 2),
-            0xff => (SIGFPE, 0),
+            // Not IEEE exceptions: compare and trap, simulated by SET FPC AND SIGNAL.
+            _ if data & 3 != 0 => (SIGFPE, 0),
             _ if data & 0x80 != 0 => (SIGFPE, 7),
             _ if data & 0x40 != 0 => (SIGFPE, 3),
             _ if data & 0x20 != 0 => (SIGFPE, 4),

@@ -85,7 +85,7 @@ fn fraction(r: &mut Random, bits: u32) -> u64 {
 pub fn fpc(r: &mut Random) -> u32 {
     let masks = if r.one_in(8) { r.below(32) } else { 0 };
     let flags = if r.one_in(4) { r.below(32) } else { 0 };
-    let rounding = r.choose(&[0, 0, 0, 1, 2, 3]);
+    let rounding = r.choose(&[0, 0, 0, 1, 2, 3, 7]);
     (masks << 27 | flags << 19 | rounding) as u32
 }
 

@@ -306,8 +306,13 @@ register_forms! {
 storage_forms! {
     /// MULTIPLY (short to long).
     mdeb(Short) = multiply_longer;
-    /// MULTIPLY (long to extended).
-    mxdb(Long) = multiply_longer;
+}
+
+/// MULTIPLY (long to extended).
+pub(crate) fn mxdb(c: &mut Cpu, i: &Insn) -> Exec {
+    c.check_fp(Format::Extended, &[i.r1])?;
+    let b = c.fp_operand(i, Format::Long)?;
+    multiply_longer(c, i, c.fp(Format::Long, i.r1), b)
 }
 
 /// MULTIPLY AND ADD and MULTIPLY AND SUBTRACT: R3 times the second operand, R1 added.

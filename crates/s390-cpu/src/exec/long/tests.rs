@@ -171,3 +171,132 @@ fn test_searches_stop_now_and_then() {
     assert!(repeat(&mut c, "b241002a") >= 3);
     assert_eq!((c.g(10), c.g(11)), (0x33000, 0));
 }
+
+/// Where `test_page_faults_do_not_show` has its operands, and the table of those that translate.
+const FIRST: u64 = 0x10f80;
+const SECOND: u64 = 0x30f40;
+const TABLE: u64 = 0x50f80;
+
+/// Runs `text` to its end with all pages mapped, or with pages that are mapped when they are missed.
+/// Returns the number of page faults, the registers and condition code, and the storage.
+fn run_with_faults(text: &str, prepared: bool) -> (usize, [u64; 16], u8, Vec<u8>) {
+    let mut c = cpu();
+    let tables = Space::new(&mut c, 0x80000, 1);
+    tables.map(&mut c, CODE, CODE);
+    let pages = [0x10000, 0x11000, 0x30000, 0x31000, 0x50000, 0x51000];
+    for page in pages {
+        let mut bytes = [0; 0x1000];
+        for (k, byte) in bytes.iter_mut().enumerate() {
+            *byte = (k % 127) as u8 + 1;
+        }
+        c.ram.write(page, &bytes);
+        if prepared {
+            tables.map(&mut c, page, page);
+        }
+    }
+    // What ends a search, beyond the page boundaries.
+    for end in [FIRST + 0x180, SECOND + 0x180] {
+        c.ram.write(end, &[0xff, 0xff]);
+    }
+    for (r, value) in [
+        (0, 0xff),
+        (1, TABLE & !7),
+        (2, 0xff),
+        (8, FIRST),
+        (9, 0x120),
+        (10, SECOND),
+        (11, 0x100),
+        (12, TABLE),
+    ] {
+        c.set_g(r, value);
+    }
+    match text {
+        // CU41, CU42: valid UTF-32; CU21, CU24: valid UTF-16.
+        "b9b2008a" | "b9b3008a" => c.ram.write(SECOND, &[0, 0, 0, 0x41].repeat(0x40)),
+        "b2a6008a" | "b9b1008a" => c.ram.write(SECOND, &[0, 0x41].repeat(0x80)),
+        // TRTO, TRTT: characters that select something in the table.
+        "b991008a" | "b990008a" => c.ram.write(SECOND, &[0, 0x41].repeat(0x100)),
+        // CLCL, CLCLE, CLCLU, CLST: equal operands.
+        "0f8a" | "a98a0000" | "eb8a0000008f" | "b25d008a" => {
+            let mut bytes = [0; 0x182];
+            c.ram.read(FIRST, &mut bytes);
+            c.ram.write(SECOND, &bytes);
+        }
+        _ => {}
+    }
+    if matches!(text, "b25e002a" | "b9be002a") {
+        // SRST, SRSTU: up to what register 2 points to.
+        c.set_g(0, if text == "b25e002a" { 0xff } else { 0xffff });
+        c.set_g(2, SECOND + 0x200);
+    }
+    tables.use_as_primary(&mut c);
+    crate::testing::load(&mut c, CODE, text);
+    let mut faults = 0;
+    for _ in 0..10_000 {
+        c.psw_addr = CODE;
+        match step(&mut c) {
+            Ok(Flow::Again) => {}
+            Ok(_) if c.cc.get() == 3 => {}
+            Ok(_) => {
+                let mut storage = vec![0; 0x60000];
+                c.ram.read(0, &mut storage);
+                let registers = std::array::from_fn(|n| c.g(n as u8));
+                return (faults, registers, c.cc.get(), storage);
+            }
+            Err(p) => {
+                assert_eq!(
+                    (p.code, p.nullifying),
+                    (pgm::PAGE_TRANSLATION, true),
+                    "{text}"
+                );
+                let page = p.translation_id & !0xfff;
+                assert!(pages.contains(&page), "{text}: {page:x}");
+                tables.map(&mut c, page, page);
+                faults += 1;
+            }
+        }
+    }
+    panic!("{text} does not end");
+}
+
+/// A guest whose pages are brought in one by one sees the same as one that has them all.
+#[test]
+fn test_page_faults_do_not_show() {
+    for text in [
+        "0e8a",         // MVCL
+        "0f8a",         // CLCL
+        "a88a0020",     // MVCLE
+        "a98a0000",     // CLCLE
+        "eb8a0020008e", // MVCLU
+        "eb8a0000008f", // CLCLU
+        "b241008a",     // CKSM
+        "b255008a",     // MVST
+        "b25d008a",     // CLST
+        "b25e002a",     // SRST
+        "b9be002a",     // SRSTU
+        "b2a5008c",     // TRE
+        "b990008a",     // TRTT
+        "b991008a",     // TRTO
+        "b992008a",     // TROT
+        "b993008a",     // TROO
+        "b2a6008a",     // CU21
+        "b2a7008a",     // CU12
+        "b9b0008a",     // CU14
+        "b9b1008a",     // CU24
+        "b9b2008a",     // CU41
+        "b9b3008a",     // CU42
+        "d2ff8000a000", // MVC
+        "dcff8000c000", // TR
+    ] {
+        let (faults, registers, cc, storage) = run_with_faults(text, false);
+        let (none, all_registers, all_cc, all_storage) = run_with_faults(text, true);
+        assert_eq!(none, 0);
+        assert!(
+            registers == all_registers,
+            "{text}: {registers:x?}, not {all_registers:x?}"
+        );
+        assert_eq!(cc, all_cc, "{text}");
+        assert!(storage == all_storage, "{text}");
+        assert!(faults > 1, "{text}: {faults}");
+    }
+}
