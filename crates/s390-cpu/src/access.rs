@@ -478,7 +478,7 @@ impl Cpu {
     /// Stops a store into the block that is running before anything happened: the instruction
     /// is then executed alone, so that the ones after it are decoded anew.
     fn check_own_block(&mut self, abs: u64, len: usize) -> Result<(), Trap> {
-        let (start, end) = self.block_range;
+        let (start, end) = self.place.range;
         if abs < end && start < abs + len as u64 {
             return Err(self.trap(Fault::OwnBlock));
         }

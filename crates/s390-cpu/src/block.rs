@@ -8,15 +8,30 @@
 
 use std::cell::Cell;
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 
 use crate::access::{PAGE_MASK, PAGE_SIZE};
 use crate::cpu::{Cpu, Trap};
 use crate::dat::{Access, Space};
 use crate::decode::{decode, length, Context, Insn};
-use crate::table::{Attributes, Op};
+use crate::table::Attributes;
+use crate::threaded::Sequence;
 
-/// Index of a block; 0 is no block.
-pub(crate) type BlockId = u32;
+/// Names a block: its index plus 1.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(crate) struct BlockId(NonZeroU32);
+
+impl BlockId {
+    /// The next one after so many.
+    fn after(blocks: usize) -> Self {
+        BlockId(NonZeroU32::MIN.saturating_add(blocks as u32))
+    }
+
+    #[inline(always)]
+    fn index(self) -> usize {
+        self.0.get() as usize - 1
+    }
+}
 
 /// From here on a conditional branch ends a block: short loops fit, and not too much is decoded
 /// that may never run.
@@ -28,18 +43,40 @@ const MAX_BLOCKS: usize = 1 << 18;
 const JUMP_CACHE: usize = 4096;
 
 pub(crate) struct Block {
-    pub(crate) insns: Box<[Insn]>,
-    /// Virtual address of the first instruction.
-    pub(crate) addr: u64,
+    pub(crate) code: Sequence,
+    pub(crate) place: Place,
     /// Virtual address after the last instruction.
     pub(crate) end: u64,
-    /// Absolute addresses: first byte, and one past the last.
+    /// The blocks that its exits lead to, where that is known. An exit for each instruction, for
+    /// the case that it is a relative branch, and one for what follows the last instruction.
+    links: Box<[Cell<Option<BlockId>>]>,
+}
+
+/// Stands for the exit to a computed address, which may always lead elsewhere.
+pub(crate) const NO_EXIT: usize = usize::MAX;
+
+impl Block {
+    /// The exit to what follows the last instruction.
+    #[inline(always)]
+    pub(crate) fn sequential_exit(&self) -> usize {
+        self.links.len() - 1
+    }
+
+    /// The block that an exit leads to, if it is in the same page and was run.
+    #[inline(always)]
+    pub(crate) fn leads_to(&self, exit: usize) -> Option<BlockId> {
+        self.links.get(exit)?.get()
+    }
+}
+
+/// Where a block is.
+#[derive(Copy, Clone, Debug, Default)]
+pub(crate) struct Place {
+    /// Virtual address of the first instruction.
+    pub(crate) addr: u64,
+    /// Absolute addresses: first byte, and one past the last. Empty if the block is stale, or is
+    /// no block but an instruction that runs alone.
     pub(crate) range: (u64, u64),
-    /// The block at `end`, if it is in the same page and was run.
-    pub(crate) next: Cell<BlockId>,
-    /// For each instruction, the last one first: the block at its target if it is a relative
-    /// branch, the target is in the same page and was run.
-    pub(crate) taken: Box<[Cell<BlockId>]>,
 }
 
 /// A block is the same only where all of this is.
@@ -55,18 +92,16 @@ struct Key {
 struct Jump {
     addr: u64,
     tag: u64,
-    id: BlockId,
+    id: Option<BlockId>,
 }
 
 pub(crate) struct BlockCache {
-    pub(crate) blocks: Vec<Block>,
+    blocks: Vec<Block>,
     by_key: HashMap<Key, BlockId>,
     by_page: HashMap<u64, Vec<(Key, BlockId)>>,
     jumps: Box<[Jump; JUMP_CACHE]>,
     /// Counts how often every block was dropped.
-    pub(crate) generation: u64,
-    /// Stands for the link of a branch to a computed address, which has none.
-    pub(crate) no_link: Cell<BlockId>,
+    generation: u64,
     /// In every tag of the jump cache; counting it up forgets them all.
     epoch: u64,
 }
@@ -81,11 +116,10 @@ impl BlockCache {
                 [Jump {
                     addr: 0,
                     tag: 0,
-                    id: 0,
+                    id: None,
                 }; JUMP_CACHE],
             ),
             generation: 0,
-            no_link: Cell::new(0),
             epoch: 1,
         };
         cache.clear();
@@ -99,15 +133,6 @@ impl BlockCache {
         self.by_key.clear();
         self.by_page.clear();
         self.forget_translations();
-        // Block 0 stands for "none".
-        self.blocks.push(Block {
-            insns: Box::new([]),
-            addr: 0,
-            end: 0,
-            range: (0, 0),
-            next: Cell::new(0),
-            taken: Box::new([]),
-        });
     }
 
     /// To be called when a virtual address may have got another absolute address.
@@ -120,13 +145,16 @@ impl BlockCache {
     pub(crate) fn drop_page(&mut self, page: u64) {
         for (key, id) in self.by_page.remove(&page).unwrap_or_default() {
             self.by_key.remove(&key);
-            let block = &mut self.blocks[id as usize];
-            block.range = (0, 0);
-            if let Some(first) = block.insns.first_mut() {
-                first.op = Op::Stale;
-            }
+            let block = &mut self.blocks[id.index()];
+            block.place.range = (0, 0);
+            block.code.make_stale();
         }
         self.forget_translations();
+    }
+
+    #[inline(always)]
+    pub(crate) fn block(&self, id: BlockId) -> &Block {
+        &self.blocks[id.index()]
     }
 
     /// The block at virtual address `addr`, decoded if need be. `None` where it cannot be kept
@@ -137,12 +165,38 @@ impl BlockCache {
         let slot = (addr >> 1) as usize % JUMP_CACHE;
         let jump = &self.jumps[slot];
         if jump.addr == addr && jump.tag == tag {
-            return Ok(Some(jump.id));
+            return Ok(jump.id);
         }
         let found = self.find_slow(cpu, addr)?;
-        if let Some(id) = found {
+        if found.is_some() {
             let tag = cpu.fetch_tag ^ self.epoch << 32;
-            self.jumps[slot] = Jump { addr, tag, id };
+            self.jumps[slot] = Jump {
+                addr,
+                tag,
+                id: found,
+            };
+        }
+        Ok(found)
+    }
+
+    /// The block at `target`, which block `from` was left for; see [`BlockCache::find`].
+    pub(crate) fn follow(
+        &mut self,
+        cpu: &mut Cpu,
+        from: BlockId,
+        exit: usize,
+        target: u64,
+    ) -> Result<Option<BlockId>, Trap> {
+        let generation = self.generation;
+        let found = self.find(cpu, target)?;
+        let block = self.blocks.get(from.index());
+        if let Some(block) = block.filter(|_| generation == self.generation) {
+            // Only inside a page do blocks follow each other whatever is mapped where.
+            if (block.place.addr ^ target) & PAGE_MASK == 0 {
+                if let Some(link) = block.links.get(exit) {
+                    link.set(found);
+                }
+            }
         }
         Ok(found)
     }
@@ -168,15 +222,16 @@ impl BlockCache {
         let Some(last) = insns.last() else {
             return Ok(None);
         };
-        let len = u64::from(last.offset) + u64::from(last.ilc);
-        let id = self.blocks.len() as BlockId;
+        let len = last.offset() + u64::from(last.ilc);
+        let id = BlockId::after(self.blocks.len());
         self.blocks.push(Block {
-            addr,
+            place: Place {
+                addr,
+                range: (abs, abs + len),
+            },
             end: addr.wrapping_add(len) & cpu.addr_mask,
-            range: (abs, abs + len),
-            taken: vec![Cell::new(0); insns.len()].into(),
-            insns: insns.into(),
-            next: Cell::new(0),
+            links: vec![Cell::new(None); insns.len() + 1].into(),
+            code: Sequence::new(insns),
         });
         self.by_key.insert(key, id);
         self.by_page.entry(abs >> 12).or_default().push((key, id));
@@ -202,7 +257,7 @@ fn decode_block(cpu: &mut Cpu, addr: u64, abs: u64) -> Vec<Insn> {
         let mut ctx = cpu.decode_context(addr.wrapping_add(at as u64));
         ctx.addr &= cpu.addr_mask;
         let mut insn = decode(first_48_bits(&text[at..]), &ctx, |bit| cpu.model.has(bit));
-        insn.offset = at as u16;
+        insn.halfwords = (at / 2) as u8;
         insns.push(insn);
         at += len;
         let attributes = insn.op.entry().attributes;

@@ -7,6 +7,7 @@ use s390_extint::Psw;
 use s390_hypervisor::{Intercept, ResetKind};
 
 use crate::access::{Ram, Tlb};
+use crate::block::Place;
 use crate::cc::LazyCc;
 use crate::dat::Spaces;
 use crate::decode::Insn;
@@ -19,6 +20,8 @@ use crate::timing::{Clock, Timers};
 pub(crate) enum Flow {
     /// The next sequential instruction.
     Next,
+    /// No instruction, but what follows the last one of a block.
+    End,
     /// A branch to the address in the instruction's `imm`.
     Taken,
     /// A branch to [`Cpu::jump`].
@@ -53,7 +56,7 @@ pub(crate) enum Fault {
     /// again alone.
     OwnBlock,
     /// A storage access that would not have been fast while only those were wanted: nothing
-    /// happened yet. Only [`crate::table::run`] gets to see this; see [`Cpu::fast_only`].
+    /// happened yet. Only [`crate::threaded`] gets to see this; see [`Cpu::fast_only`].
     NotFast,
 }
 
@@ -110,25 +113,21 @@ pub(crate) const ZERO: u8 = 16;
 
 /// The state of one CPU.
 pub(crate) struct Cpu {
-    /// General registers; those from 16 on are zero and never written.
-    gprs: [u64; 32],
+    /// General registers; those from 16 on are zero and never written. There is one for each
+    /// number that fits, so that none has to be checked.
+    gprs: [u64; 256],
     /// The condition code. The one in `psw_mask` does not count.
     pub(crate) cc: LazyCc,
     /// Bits of an address that the addressing mode leaves.
     pub(crate) addr_mask: u64,
-    /// Virtual address of the block that is running.
-    pub(crate) block_addr: u64,
-    /// Absolute addresses of the block that is running: first byte, and one past the last.
-    /// Empty while one instruction runs alone.
-    pub(crate) block_range: (u64, u64),
+    /// Where the block is that is running.
+    pub(crate) place: Place,
     /// Target of [`Flow::Jump`].
     pub(crate) jump: u64,
     /// Whether an instruction that accesses storage only once shall trap with [`Fault::NotFast`]
     /// where that takes more than a few host instructions. So what runs nearly always needs not
     /// provide for a call, which makes it shorter.
     fast_only: bool,
-    /// How many instructions of the block did not run.
-    pub(crate) not_run: usize,
     pub(crate) tlb: Tlb,
     pub(crate) ram: Ram,
     /// Number of the instruction space and decode mode: what the jump cache compares.
@@ -184,14 +183,12 @@ impl Cpu {
         floating: Arc<Floating>,
     ) -> Box<Self> {
         let mut cpu = Box::new(Cpu {
-            gprs: [0; 32],
+            gprs: [0; 256],
             cc: LazyCc::value(0),
             addr_mask: 0x00ff_ffff,
-            block_addr: 0,
-            block_range: (0, 0),
+            place: Place::default(),
             jump: 0,
             fast_only: false,
-            not_run: 0,
             tlb: Tlb::new(),
             ram,
             fetch_tag: 0,
@@ -235,7 +232,7 @@ impl Cpu {
             self.set_psw(Psw::default());
         }
         if kind == ResetKind::Clear {
-            self.gprs = [0; 32];
+            self.gprs = [0; 256];
             self.fprs = [0; 16];
             self.acrs = [0; 16];
         }
@@ -253,7 +250,7 @@ impl Cpu {
     /// General register `n`, all 64 bits. [`ZERO`] reads as zero.
     #[inline(always)]
     pub(crate) fn g(&self, n: u8) -> u64 {
-        self.gprs[usize::from(n & 31)]
+        self.gprs[usize::from(n)]
     }
 
     /// Bits 32 to 63 of general register `n`.
@@ -264,14 +261,14 @@ impl Cpu {
 
     #[inline(always)]
     pub(crate) fn set_g(&mut self, n: u8, value: u64) {
-        self.gprs[usize::from(n & 15)] = value;
+        debug_assert!(n < 16, "a general register");
+        self.gprs[usize::from(n)] = value;
     }
 
     /// Replaces bits 32 to 63 of general register `n`; the others stay.
     #[inline(always)]
     pub(crate) fn set_g32(&mut self, n: u8, value: u32) {
-        let r = &mut self.gprs[usize::from(n & 15)];
-        *r = *r & !0xffff_ffff | u64::from(value);
+        self.set_g(n, self.g(n) & !0xffff_ffff | u64::from(value));
     }
 
     /// Replaces the bits of general register `n` that belong to an address in the present
@@ -311,16 +308,14 @@ impl Cpu {
     /// The address of instruction `i`, which is executing.
     #[inline(always)]
     pub(crate) fn insn_addr(&self, i: &Insn) -> u64 {
-        self.block_addr.wrapping_add(u64::from(i.offset)) & self.addr_mask
+        self.place.addr.wrapping_add(i.offset()) & self.addr_mask
     }
 
     /// The address of the instruction after `i`. For the target of an EXECUTE this is the
     /// instruction after the EXECUTE.
     #[inline(always)]
     pub(crate) fn next_addr(&self, i: &Insn) -> u64 {
-        self.block_addr
-            .wrapping_add(u64::from(i.offset) + u64::from(i.ilc))
-            & self.addr_mask
+        self.place.addr.wrapping_add(i.offset() + u64::from(i.ilc)) & self.addr_mask
     }
 
     /// What BRANCH AND LINK and its like put in a register: the address of the next instruction,

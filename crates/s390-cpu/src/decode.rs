@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use crate::cpu::ZERO;
 use crate::table::{Attributes, Entry, Op, TABLE};
+use crate::threaded::Handler;
 
 /// A decoded instruction. Which fields mean something depends on its format.
 #[derive(Copy, Clone, Debug)]
@@ -13,10 +14,14 @@ pub(crate) struct Insn {
     /// formats with two storage operands; in every other format the instruction text, see
     /// [`Insn::text`].
     pub(crate) imm: i64,
+    /// What executes it in a sequence.
+    pub(crate) handler: Handler,
     /// Displacement of the (first) storage operand.
     pub(crate) disp: i32,
-    /// Distance from the start of the block in bytes.
-    pub(crate) offset: u16,
+    /// Distance from the start of the block in halfwords.
+    pub(crate) halfwords: u8,
+    /// Instructions before it in the block.
+    pub(crate) index: u8,
     /// Length in bytes (for the target of an EXECUTE: that of the EXECUTE).
     pub(crate) ilc: u8,
     /// M3 or M4 where R3 has its own field; the 8-bit length field of storage-and-storage
@@ -38,6 +43,12 @@ pub(crate) struct Insn {
 }
 
 impl Insn {
+    /// Distance from the start of the block in bytes.
+    #[inline(always)]
+    pub(crate) fn offset(&self) -> u64 {
+        2 * u64::from(self.halfwords)
+    }
+
     /// The instruction text, left-aligned in 48 bits; only for formats without immediate or
     /// second storage operand.
     pub(crate) fn text(&self) -> u64 {
@@ -251,7 +262,9 @@ fn operands(text: u64, entry: &Entry, ctx: &Context) -> Insn {
     let mut i = Insn {
         imm: text as i64,
         disp: 0,
-        offset: 0,
+        handler: Op::Illegal.handler(),
+        halfwords: 0,
+        index: 0,
         ilc: length((text >> 40) as u8),
         m: 0,
         op: Op::Illegal,

@@ -3,13 +3,13 @@
 
 use s390_hypervisor::Intercept;
 
-use crate::access::PAGE_MASK;
-use crate::block::{decode_one, BlockCache, BlockId};
-use crate::cpu::{Cpu, Fault, Flow, Trap};
+use crate::block::{decode_one, BlockCache, BlockId, Place, NO_EXIT};
+use crate::cpu::{Cpu, Exec, Fault, Flow};
 use crate::decode::Insn;
 use crate::interrupt::NoLowcore;
 use crate::shared::Attention;
-use crate::table::{execute, run};
+use crate::table::execute;
+use crate::threaded::Left;
 
 /// Instructions between two looks at the clock.
 const SLICE: i64 = 1 << 14;
@@ -125,60 +125,41 @@ impl Engine {
         let cpu = &mut *self.cpu;
         let slice = cpu.slice(SLICE);
         let mut budget = slice;
-        loop {
-            let block = &self.cache.blocks[id as usize];
+        let event = loop {
+            let block = self.cache.block(id);
             if budget <= 0 || cpu.shared.attention.any() {
-                cpu.psw_addr = block.addr;
-                cpu.instructions += (slice - budget) as u64;
-                return Event::Look;
+                cpu.psw_addr = block.place.addr;
+                break Event::Look;
             }
-            cpu.block_addr = block.addr;
-            cpu.block_range = block.range;
-            let result = run(cpu, &block.insns);
-            let left = cpu.not_run;
-            let ran = block.insns.len() - left;
-            budget -= ran as i64;
-            let insn = &block.insns[ran - 1];
-            let (target, link) = match result {
-                Ok(Flow::Next) => (block.end, &block.next),
-                Ok(Flow::Taken) => (insn.imm as u64, &block.taken[left]),
-                Ok(Flow::Jump) => (cpu.jump, &self.cache.no_link),
-                other => {
-                    cpu.instructions += (slice - budget) as u64;
-                    return finish(cpu, other, insn);
+            cpu.place = block.place;
+            let Left { outcome, insn } = block.code.run(cpu);
+            budget -= i64::from(insn.index) + 1;
+            let (target, exit) = match outcome {
+                Ok(Flow::Taken) => (insn.imm as u64, usize::from(insn.index)),
+                Ok(Flow::End) => (block.end, block.sequential_exit()),
+                Ok(Flow::Jump) => (cpu.jump, NO_EXIT),
+                _ => {
+                    budget += i64::from(!completed(outcome));
+                    break finish(cpu, outcome, insn);
                 }
             };
-            if link.get() != 0 {
-                id = link.get();
+            if let Some(next) = block.leads_to(exit) {
+                id = next;
                 continue;
             }
-            // Only inside a page do blocks follow each other whatever is mapped where.
-            let may_link =
-                !std::ptr::eq(link, &self.cache.no_link) && (block.addr ^ target) & PAGE_MASK == 0;
-            let from = (id, self.cache.generation);
-            match self.cache.find(cpu, target) {
-                Ok(Some(found)) => {
-                    id = found;
-                    if may_link && from.1 == self.cache.generation {
-                        let block = &self.cache.blocks[from.0 as usize];
-                        let link = if result == Ok(Flow::Next) {
-                            &block.next
-                        } else {
-                            &block.taken[left]
-                        };
-                        link.set(found);
-                    }
-                }
+            match self.cache.follow(cpu, id, exit, target) {
+                Ok(Some(next)) => id = next,
                 other => {
                     cpu.psw_addr = target;
-                    cpu.instructions += (slice - budget) as u64;
-                    return match other {
+                    break match other {
                         Ok(_) => Event::Look,
                         Err(_) => Event::FetchFault,
                     };
                 }
             }
-        }
+        };
+        cpu.instructions += (slice - budget) as u64;
+        event
     }
 
     /// Runs the instruction at the PSW's address alone.
@@ -188,28 +169,33 @@ impl Engine {
             Ok(insn) => insn,
             Err(_) => return Event::FetchFault,
         };
-        cpu.block_addr = cpu.psw_addr;
-        cpu.block_range = (0, 0);
-        cpu.instructions += 1;
-        let result = execute(cpu, &insn);
-        match result {
+        cpu.place = Place {
+            addr: cpu.psw_addr,
+            range: (0, 0),
+        };
+        let outcome = execute(cpu, &insn);
+        cpu.instructions += u64::from(completed(outcome));
+        match outcome {
             Ok(Flow::Next) => cpu.psw_addr = cpu.next_addr(&insn),
             Ok(Flow::Taken) => cpu.psw_addr = insn.imm as u64,
             Ok(Flow::Jump) => cpu.psw_addr = cpu.jump,
-            other => return finish(cpu, other, &insn),
+            _ => return finish(cpu, outcome, &insn),
         }
         Event::Look
     }
 }
 
-/// Puts the PSW where an instruction left it that does not simply go on. One that did not
-/// complete does not count.
+/// Whether an instruction completed, so that it counts.
+fn completed(outcome: Exec) -> bool {
+    !matches!(outcome, Ok(Flow::Stale | Flow::Again) | Err(_))
+}
+
+/// Puts the PSW where an instruction left it that does not simply go on.
 #[cold]
-fn finish(cpu: &mut Cpu, result: Result<Flow, Trap>, insn: &Insn) -> Event {
-    match result {
+fn finish(cpu: &mut Cpu, outcome: Exec, insn: &Insn) -> Event {
+    match outcome {
         Ok(Flow::NewPsw) => Event::Look,
         Ok(Flow::Stale | Flow::Again) => {
-            cpu.instructions -= 1;
             cpu.psw_addr = cpu.insn_addr(insn);
             Event::Look
         }
@@ -217,12 +203,11 @@ fn finish(cpu: &mut Cpu, result: Result<Flow, Trap>, insn: &Insn) -> Event {
             cpu.psw_addr = cpu.next_addr(insn);
             Event::Intercept
         }
-        Ok(Flow::Sync | Flow::Next | Flow::Taken | Flow::Jump) => {
+        Ok(Flow::Sync | Flow::Next | Flow::End | Flow::Taken | Flow::Jump) => {
             cpu.psw_addr = cpu.next_addr(insn);
             Event::Look
         }
         Err(_) => {
-            cpu.instructions -= 1;
             cpu.psw_addr = cpu.insn_addr(insn);
             Event::Fault(insn.ilc)
         }

@@ -37,6 +37,7 @@ mod shared;
 pub mod table;
 #[cfg(test)]
 mod testing;
+mod threaded;
 mod timing;
 mod vm;
 

@@ -5,12 +5,11 @@
 //! the opcodes. The opcode is the first byte and, where the format has one, the extension byte
 //! or nibble. Facility 0 is in every z/Architecture CPU.
 
-use std::slice::Iter;
-
-use crate::cpu::{Cpu, Exec, Fault, Flow};
+use crate::cpu::{Cpu, Exec, Flow};
 pub use crate::decode::Format;
 use crate::decode::Insn;
 use crate::exec::*;
+use crate::threaded::{current, go_on, leave, Handler, Left, Rest};
 
 /// What the decoder and the block builder need to know of an instruction.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -70,57 +69,6 @@ mod column {
     pub(super) const FPR: Attributes = Attributes::FP_REGISTERS;
 }
 
-/// Executes an instruction and those that follow it; only fast accesses are wanted.
-type Handler = fn(&mut Cpu, &Insn, Iter<'_, Insn>) -> Exec;
-
-/// Executes instructions until one does not simply go on to the next: returns its outcome, and
-/// leaves in [`Cpu::not_run`] how many after it did not run.
-#[inline(always)]
-pub(crate) fn run(cpu: &mut Cpu, insns: &[Insn]) -> Exec {
-    cpu.want_fast_only();
-    run_rest(cpu, insns.iter())
-}
-
-/// Executes what is left of a sequence of instructions.
-///
-/// Where the compiler makes the calls into jumps, every instruction has an indirect jump of its
-/// own, which the host predicts better than a common one. Where it does not, they nest as deep as
-/// there are instructions, which a block has few of.
-#[inline(always)]
-fn run_rest(cpu: &mut Cpu, mut rest: Iter<'_, Insn>) -> Exec {
-    match rest.next() {
-        Some(i) => HANDLERS[i.op as usize](cpu, i, rest),
-        None => {
-            cpu.not_run = 0;
-            Ok(Flow::Next)
-        }
-    }
-}
-
-/// What follows an instruction that does not simply go on to the next.
-#[inline(always)]
-fn stop(cpu: &mut Cpu, end: Exec, i: &Insn, rest: Iter<'_, Insn>) -> Exec {
-    if end.is_err() {
-        return trapped(cpu, end, i, rest);
-    }
-    cpu.not_run = rest.len();
-    end
-}
-
-/// What follows a trap: the same instruction again if an access was not fast.
-#[cold]
-#[inline(never)]
-fn trapped(cpu: &mut Cpu, mut end: Exec, i: &Insn, rest: Iter<'_, Insn>) -> Exec {
-    if cpu.fault == Fault::NotFast {
-        end = execute(cpu, i);
-        if end == Ok(Flow::Next) {
-            return run_rest(cpu, rest);
-        }
-    }
-    cpu.not_run = rest.len();
-    end
-}
-
 /// Executes one instruction.
 pub(crate) fn execute(cpu: &mut Cpu, i: &Insn) -> Exec {
     cpu.use_operand(i.b);
@@ -155,14 +103,15 @@ macro_rules! instructions {
             mod handlers {
                 use super::*;
                 $(
-                    pub(super) fn $name(cpu: &mut Cpu, i: &Insn, rest: Iter<'_, Insn>) -> Exec {
-                        // SAFETY: `run` made it true before the first handler. Only
-                        // `with_slow_accesses` makes it false, until it returns, and no handler
-                        // is called inside.
-                        unsafe { std::hint::assert_unchecked(cpu.is_fast_only()) };
-                        match $module::$function(cpu, i) {
-                            Ok(Flow::Next) => run_rest(cpu, rest),
-                            end => stop(cpu, end, i, rest),
+                    pub(super) unsafe fn $name<'a>(cpu: &mut Cpu, rest: Rest<'a>) -> Left<'a> {
+                        // SAFETY: required of the caller. Only `with_slow_accesses` makes
+                        // `is_fast_only` false, until it returns, and no handler is called inside.
+                        unsafe {
+                            std::hint::assert_unchecked(cpu.is_fast_only());
+                            match $module::$function(cpu, current(&rest)) {
+                                Ok(Flow::Next) => go_on(cpu, rest),
+                                outcome => leave(cpu, outcome, rest),
+                            }
                         }
                     }
                 )*
@@ -175,6 +124,11 @@ macro_rules! instructions {
 impl Op {
     pub(crate) fn entry(self) -> &'static Entry {
         &TABLE[self as usize]
+    }
+
+    /// What executes the instruction in a sequence.
+    pub(crate) fn handler(self) -> Handler {
+        HANDLERS[self as usize]
     }
 
     pub(crate) fn from_index(index: u16) -> Self {
@@ -201,6 +155,7 @@ instructions! {
     BfpDisabled "(bfp)" 0x0000 Pseudo 0 END => pseudo::bfp_disabled;
     FpRegisterDisabled "(fpr)" 0x0000 Pseudo 0 END => pseudo::fp_register_disabled;
     Stale "(stale)" 0x0000 Pseudo 0 END => pseudo::stale;
+    End "(end)" 0x0000 Pseudo 0 END => pseudo::end;
     Nop "(nop)" 0x0000 Pseudo 0 NO => pseudo::nop;
     Jump "(j)" 0x0000 Pseudo 0 END => branch::jump;
     JumpRegister "(br)" 0x0000 Pseudo 0 END => branch::jump_register;

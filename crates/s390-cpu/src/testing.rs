@@ -83,7 +83,7 @@ pub(crate) fn step(cpu: &mut Cpu) -> Result<Flow, ProgramInterruption> {
     let Ok(insn) = decode_one(cpu, cpu.psw_addr, 0) else {
         return Err(fault(cpu));
     };
-    cpu.block_addr = cpu.psw_addr;
+    cpu.place.addr = cpu.psw_addr;
     let Ok(flow) = execute(cpu, &insn) else {
         return Err(fault(cpu));
     };
@@ -91,7 +91,7 @@ pub(crate) fn step(cpu: &mut Cpu) -> Result<Flow, ProgramInterruption> {
         Flow::Next | Flow::Sync | Flow::Intercept => cpu.psw_addr = cpu.next_addr(&insn),
         Flow::Taken => cpu.psw_addr = insn.imm as u64,
         Flow::Jump => cpu.psw_addr = cpu.jump,
-        Flow::NewPsw | Flow::Again | Flow::Stale => {}
+        Flow::NewPsw | Flow::Again | Flow::Stale | Flow::End => {}
     }
     Ok(flow)
 }

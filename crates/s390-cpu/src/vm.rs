@@ -196,7 +196,7 @@ impl Vcpu for SoftVcpu {
     }
 
     fn set_gpr(&mut self, n: u8, value: u64) {
-        self.cpu_mut().set_g(n, value);
+        self.cpu_mut().set_g(n & 15, value);
     }
 
     fn prefix(&self) -> u32 {

@@ -408,7 +408,7 @@ mod tests {
     fn test_mode_that_cannot_express_the_address() {
         let mut c = cpu();
         c.psw_addr = 0x100_0000;
-        c.block_addr = c.psw_addr;
+        c.place.addr = c.psw_addr;
         let insn = crate::decode::decode(0x010c_0000_0000, &c.decode_context(c.psw_addr), |_| true);
         assert!(sam24(&mut c, &insn).is_err());
         assert_eq!(c.addr_mask, u64::MAX);

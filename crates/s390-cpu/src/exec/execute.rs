@@ -26,7 +26,7 @@ fn out_of_line(c: &mut Cpu, i: &Insn, addr: u64) -> Exec {
     if matches!(target.op, Op::EX | Op::EXRL) {
         return Err(c.program(pgm::EXECUTE));
     }
-    (target.offset, target.ilc) = (i.offset, i.ilc);
+    (target.halfwords, target.ilc) = (i.halfwords, i.ilc);
     let flow = execute(c, &target)?;
     if flow == Flow::Taken {
         c.jump = target.imm as u64;

@@ -60,7 +60,7 @@ pub(crate) fn lmd(c: &mut Cpu, i: &Insn) -> Exec {
         .take(len / 4)
     {
         let word = |b: &[u8]| u64::from(u32::from_be_bytes(b.try_into().expect("4 bytes")));
-        c.set_g(i.r1.wrapping_add(n as u8), word(h) << 32 | word(l));
+        c.set_g(i.r1.wrapping_add(n as u8) & 15, word(h) << 32 | word(l));
     }
     Ok(Flow::Next)
 }

@@ -34,6 +34,12 @@ pub(crate) fn stale(_: &mut Cpu, _: &Insn) -> Exec {
     Ok(Flow::Stale)
 }
 
+/// What follows the last instruction of a block.
+#[inline(always)]
+pub(crate) fn end(_: &mut Cpu, _: &Insn) -> Exec {
+    Ok(Flow::End)
+}
+
 /// A branch that is never taken.
 #[inline(always)]
 pub(crate) fn nop(_: &mut Cpu, _: &Insn) -> Exec {
