@@ -216,6 +216,12 @@ impl Sclp {
         self.events.sources.terminal.room()
     }
 
+    /// Whether the guest has asked for the input of a console that it has. Before that, input
+    /// waits here, and a guest with another console may never ask.
+    pub fn reads_input(&self) -> bool {
+        self.events.reads_input()
+    }
+
     /// Asks the guest to shut down. Returns the parameter of a service signal to inject, or `None`
     /// if the guest does not listen (yet; it is told if it ever does).
     #[must_use]

@@ -233,13 +233,22 @@ fn input_waits_for_a_guest_that_listens() {
     let mut machine = Machine::small();
     assert_eq!(machine.sclp.push_input(b"x").signal, None);
     assert!(!machine.listen(QUIESCE));
+    assert!(!machine.sclp.reads_input());
     assert_eq!(machine.read_events(4096), (0x60f0, vec![], false));
     // The completion of opening the mask tells of it.
     assert!(machine.listen(VT220));
+    assert!(machine.sclp.reads_input());
     assert_eq!(
         machine.read_events(4096).1,
         b"\x00\x08\x1a\x00\x00\x00\x00x"
     );
+}
+
+#[test]
+fn a_console_that_is_not_there_reads_nothing() {
+    let mut machine = with_consoles(Consoles::None);
+    machine.listen(VT220);
+    assert!(!machine.sclp.reads_input());
 }
 
 #[test]

@@ -158,6 +158,14 @@ impl EventFacility {
             .any(|t| t.is_pending(self.receive_mask, &self.sources))
     }
 
+    /// Whether the guest reads what is typed.
+    pub fn reads_input(&self) -> bool {
+        let offered = self
+            .types()
+            .fold(EventMask::NONE, |mask, t| mask | t.sends());
+        input_console(self.receive_mask & offered, &self.sources.terminal).is_some()
+    }
+
     /// Write event mask: takes the guest's masks and answers with ours.
     pub fn write_mask(&mut self, sccb: &mut Sccb) -> Response {
         if sccb.len() < HEADER + 4 {

@@ -24,7 +24,10 @@ use crate::{End, Error, Result};
 /// Milliseconds before the guest is offered again what it did not take.
 const RETRY_MS: u8 = 10;
 
-/// The guest's keyboard: types into the console that printed last.
+/// Bytes that wait for the guest before no more are read.
+const WAITING: usize = 64 << 10;
+
+/// The guest's keyboard: types into the console that printed last, once the guest reads it.
 #[derive(Clone)]
 pub(crate) struct Keyboard {
     pub(crate) output: ConsoleOutput,
@@ -46,6 +49,10 @@ impl Keyboard {
             Source::Virtio => self.virtio.push(bytes),
             Source::Sclp => {
                 let mut sclp = self.sclp.lock().unwrap_or_else(PoisonError::into_inner);
+                // The early console comes here, too, and another one may follow it.
+                if !sclp.reads_input() {
+                    return 0;
+                }
                 let pushed = sclp.push_input(bytes);
                 if let Some(signal) = pushed.signal {
                     let event = signal & ExternalInterrupt::SERVICE_EVENT_PENDING != 0;
@@ -94,45 +101,50 @@ impl Drop for KeyboardThread {
 }
 
 fn run(keyboard: &Keyboard, stopper: &Stopper, stop: &UnixStream) {
-    let stdin = io::stdin();
-    let mut escape = Escape::default();
     // Read unbuffered: poll does not know of bytes in a buffer.
-    while let Some(typed) = read(&stdin, stop) {
-        match escape.filter(&typed) {
-            Typed::Leave => return stopper.stop(Ok(End::Left)),
-            Typed::Bytes(bytes) => {
-                let mut rest = bytes.as_slice();
-                while !rest.is_empty() {
-                    rest = &rest[keyboard.type_bytes(rest)..];
-                    if !rest.is_empty() && wait(None, stop, RETRY_MS) == Wake::Stop {
-                        return;
-                    }
-                }
-            }
+    let stdin = io::stdin();
+    let mut at_end = false;
+    let mut escape = Escape::default();
+    let mut waiting = Vec::new();
+    loop {
+        // Whatever waits, who wants to leave is heard.
+        let input = (!at_end && waiting.len() < WAITING).then(|| stdin.as_fd());
+        let wake = match waiting.is_empty() {
+            true if at_end => return,
+            true => wait(input, stop, PollTimeout::NONE),
+            false => wait(input, stop, RETRY_MS),
+        };
+        match wake {
+            Wake::Stop => return,
+            Wake::Timeout => {}
+            Wake::Input => match read(&stdin) {
+                Some(typed) => match escape.filter(&typed) {
+                    Typed::Leave => return stopper.stop(Ok(End::Left)),
+                    Typed::Bytes(bytes) => waiting.extend(bytes),
+                },
+                None => at_end = true,
+            },
+        }
+        if !waiting.is_empty() {
+            let taken = keyboard.type_bytes(&waiting);
+            waiting.drain(..taken);
         }
     }
 }
 
-/// The next bytes; `None` at the end of the input, or to stop.
-fn read(stdin: &io::Stdin, stop: &UnixStream) -> Option<Vec<u8>> {
-    loop {
-        match wait(Some(stdin.as_fd()), stop, PollTimeout::NONE) {
-            Wake::Stop => return None,
-            Wake::Timeout => continue,
-            Wake::Input => {}
+/// The next bytes, which are there; `None` at the end of the input.
+fn read(stdin: &io::Stdin) -> Option<Vec<u8>> {
+    let mut bytes = vec![0; 1024];
+    match nix::unistd::read(stdin, &mut bytes) {
+        Ok(0) => None,
+        Ok(len) => {
+            bytes.truncate(len);
+            Some(bytes)
         }
-        let mut bytes = vec![0; 1024];
-        match nix::unistd::read(stdin, &mut bytes) {
-            Ok(0) => return None,
-            Ok(len) => {
-                bytes.truncate(len);
-                return Some(bytes);
-            }
-            Err(Errno::EINTR | Errno::EAGAIN) => {}
-            Err(errno) => {
-                log::debug!("standard input: {errno}");
-                return None;
-            }
+        Err(Errno::EINTR | Errno::EAGAIN) => Some(Vec::new()),
+        Err(errno) => {
+            log::debug!("standard input: {errno}");
+            None
         }
     }
 }
