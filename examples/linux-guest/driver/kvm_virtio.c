@@ -588,11 +588,12 @@ static void early_write(struct console *con, const char *text, unsigned int len)
 	}
 }
 
+/* Enabled from the start: console= on the command line is about later ones. */
 static struct console kvm_early_console = {
 	.name	= "earlykvm",
 	.write	= early_write,
-	.flags	= CON_PRINTBUFFER | CON_BOOT,
-	.index	= -1,
+	.flags	= CON_PRINTBUFFER | CON_BOOT | CON_ENABLED,
+	.index	= 0,
 };
 
 static void __init register_early_console(void)
