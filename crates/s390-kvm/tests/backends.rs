@@ -2,157 +2,16 @@
 //! The same guests on both backends, with the same answers: the software CPU everywhere, KVM
 //! where it is usable (`S390_KVM_REQUIRED=1`: it must be).
 
+mod common;
+
 use std::sync::Arc;
 
-use s390_cpu::{Config, Memory, SoftVm};
+use common::{on_both, on_kvm, virtio, Guest, CODE, DIAG, LOOP, LPSWE, MASK, OPEN, SERVICE, SIZE};
 use s390_hypervisor::{
     Error, ExternalInterrupt, Intercept, LocalInterrupt, Psw, ResetKind, RunState, Vcpu, VcpuExit,
-    VcpuHandle, VcpuState, Vm,
+    VcpuHandle, VcpuState,
 };
-use s390_kvm::{guest_memory, KvmVm};
 use vm_memory::{Bytes, GuestAddress};
-
-const SIZE: u64 = 1 << 20;
-const CODE: u64 = 0x10000;
-const MASK: u64 = Psw::EXTENDED | Psw::BASIC;
-/// Enabled for external interruptions.
-const OPEN: u64 = MASK | Psw::EXTERNAL;
-/// The subclass of service signals and, by convention, virtio.
-const SERVICE: u64 = 0x200;
-
-/// diag %r2,%r4,0x500
-const DIAG: [u8; 4] = [0x83, 0x24, 0x05, 0x00];
-/// lpswe 0x800
-const LPSWE: [u8; 4] = [0xb2, 0xb2, 0x08, 0x00];
-/// j .
-const LOOP: [u8; 4] = [0xa7, 0xf4, 0x00, 0x00];
-
-struct Guest {
-    memory: Memory,
-    vm: Box<dyn Vm>,
-    cpu: Box<dyn Vcpu>,
-    handle: Arc<dyn VcpuHandle>,
-}
-
-impl Guest {
-    fn new(memory: Memory, vm: Box<dyn Vm>) -> Self {
-        let cpu = vm.create_vcpu(0).unwrap();
-        let handle = cpu.handle();
-        let guest = Guest {
-            memory,
-            vm,
-            cpu,
-            handle,
-        };
-        // What no test expects ends in a disabled wait that says which one it was.
-        for new_psw in (0x1a0..0x200).step_by(16) {
-            guest.put_psw(new_psw, MASK | Psw::WAIT, new_psw);
-        }
-        guest
-    }
-
-    fn put(&self, addr: u64, bytes: &[u8]) {
-        self.memory.write_slice(bytes, GuestAddress(addr)).unwrap();
-    }
-
-    fn put_psw(&self, addr: u64, mask: u64, target: u64) {
-        self.put(addr, &Psw { mask, addr: target }.to_bytes());
-    }
-
-    fn get<const N: usize>(&self, addr: u64) -> [u8; N] {
-        let mut bytes = [0; N];
-        self.memory
-            .read_slice(&mut bytes, GuestAddress(addr))
-            .unwrap();
-        bytes
-    }
-
-    fn get_u16(&self, addr: u64) -> u16 {
-        u16::from_be_bytes(self.get(addr))
-    }
-
-    fn get_psw(&self, addr: u64) -> Psw {
-        Psw::from_bytes(self.get(addr))
-    }
-
-    /// Code, and a CPU that operates from its first byte.
-    fn start(&mut self, mask: u64, code: &[&[u8]]) {
-        self.put(CODE, &code.concat());
-        self.cpu.set_psw(Psw { mask, addr: CODE });
-        self.handle.set_run_state(RunState::Operating).unwrap();
-    }
-
-    fn open_subclasses(&mut self, subclasses: u64) {
-        let mut state = self.cpu.state().unwrap();
-        state.crs[0] |= subclasses;
-        self.cpu.set_state(&state).unwrap();
-    }
-
-    fn intercept(&mut self) -> Intercept {
-        match self.cpu.run().unwrap() {
-            VcpuExit::Intercept(intercept) => intercept,
-            exit => panic!("{exit:?}"),
-        }
-    }
-
-    /// Expects the DIAGNOSE of the tests.
-    fn diag(&mut self) {
-        let intercept = self.intercept();
-        let psw = self.cpu.psw();
-        assert_eq!(
-            intercept,
-            Intercept::instruction(0x8324, 0x0500_0000),
-            "{psw}"
-        );
-    }
-
-    /// Expects a disabled wait, and returns its PSW.
-    fn wait(&mut self) -> Psw {
-        assert_eq!(self.intercept().code, Intercept::WAIT);
-        self.cpu.psw()
-    }
-
-    fn external(&self) -> ExternalInterrupt {
-        ExternalInterrupt {
-            code: self.get_u16(0x86),
-            subcode: self.get_u16(0x84),
-            params: u32::from_be_bytes(self.get(0x80)),
-            params2: u64::from_be_bytes(self.get(0x11b8)),
-        }
-    }
-}
-
-fn virtio(params: u32, params2: u64) -> ExternalInterrupt {
-    ExternalInterrupt {
-        code: 0x2603,
-        subcode: 0x0d00,
-        params,
-        params2,
-    }
-}
-
-/// Runs `test` on each backend.
-fn on_both(test: impl Fn(Guest)) {
-    let memory = guest_memory(SIZE).unwrap();
-    let vm = SoftVm::new(&memory, Config::default()).unwrap();
-    test(Guest::new(memory, Box::new(vm)));
-    on_kvm(test);
-}
-
-/// Runs `test` on KVM, where it is usable.
-fn on_kvm(test: impl Fn(Guest)) {
-    match KvmVm::probe() {
-        Ok(()) => {
-            let memory = guest_memory(SIZE).unwrap();
-            let vm = KvmVm::new(&memory).unwrap();
-            test(Guest::new(memory, Box::new(vm)));
-        }
-        Err(error) => {
-            assert!(std::env::var_os("S390_KVM_REQUIRED").is_none(), "{error}");
-            println!("SKIPPED on KVM: {error}");
-        }
-    }
-}
 
 #[test]
 fn a_diagnose_is_an_intercept_after_which_the_guest_goes_on() {
@@ -237,8 +96,8 @@ fn a_diagnose_in_the_problem_state_is_a_privileged_operation() {
         }
         assert_eq!(exit.code, Intercept::WAIT);
         assert_eq!(guest.cpu.psw().addr, 0x1d0);
-        assert_eq!((guest.get_u16(0x8c), guest.get_u16(0x8e)), (4, 2));
         let old = guest.get_psw(0x150);
+        assert_eq!((guest.get_u16(0x8c), guest.get_u16(0x8e)), (4, 2));
         assert_eq!((old.mask, old.addr), (MASK | Psw::PROBLEM, CODE + 4));
     });
 }
@@ -443,6 +302,163 @@ fn signals_from_other_cpus_bring_their_address() {
         assert_eq!(guest.wait().addr, 0x1b0);
         assert_eq!((guest.get_u16(0x86), guest.get_u16(0x84)), (0x1202, 7));
         assert!(!guest.handle.external_call_pending());
+    });
+}
+
+/// KVM's kernel tells of an event and of a completion separately, and of the latter even if there
+/// was none. Linux takes no notice of a service signal without parameter.
+#[test]
+fn kvm_tells_of_an_event_once_more_without_parameter() {
+    on_kvm(|mut guest| {
+        guest.open_subclasses(SERVICE);
+        guest.put_psw(0x1b0, MASK, 0x11000);
+        guest.put(0x11000, &DIAG);
+        guest.put(0x11004, &[0xb2, 0xb2, 0x01, 0x30]); // lpswe 0x130
+        guest
+            .vm
+            .inject(ExternalInterrupt::service(0, true))
+            .unwrap();
+        guest.start(OPEN, &[&DIAG]);
+        guest.diag();
+        let seen = guest.external();
+        assert_eq!((seen.code, seen.params), (0x2401, 1));
+        guest.diag();
+        if guest.cpu.psw().addr == 0x11004 {
+            assert_eq!(guest.external().params, 0);
+            guest.diag();
+        }
+        assert_eq!(guest.cpu.psw().addr, CODE + 4);
+    });
+}
+
+/// KVM's kernel has no subclass mask for virtio interruptions; the software CPU has that of
+/// service signals, as the kernel had when the transport was new.
+#[test]
+fn kvm_delivers_virtio_interruptions_of_a_masked_subclass() {
+    on_kvm(|mut guest| {
+        guest.vm.inject(virtio(0, 0x10)).unwrap();
+        guest.start(OPEN, &[&DIAG]);
+        assert_eq!(guest.wait().addr, 0x1b0);
+        assert_eq!(guest.external(), virtio(0, 0x10));
+    });
+}
+
+/// An external interruption's handler: says which CPU it ran on, then waits.
+fn put_notes(guest: &Guest) {
+    let code: [&[u8]; 4] = [
+        &[0xb2, 0x12, 0x09, 0x10], // stap 0x910
+        &[0x48, 0x10, 0x09, 0x10], // lh %r1,0x910
+        &[0x42, 0x10, 0x19, 0x20], // stc %r1,0x920(%r1)
+        &[0xb2, 0xb2, 0x08, 0x00], // lpswe 0x800
+    ];
+    guest.put_psw(0x1b0, MASK, 0x11000);
+    guest.put(0x11000, &code.concat());
+    guest.put_psw(0x800, MASK | Psw::WAIT, 0xd0e);
+}
+
+/// Answers the signal of a CPU whose backend leaves that to the host.
+fn carry_out_sigp(cpu: &mut dyn Vcpu, handles: &[Arc<dyn VcpuHandle>]) -> VcpuExit {
+    loop {
+        match cpu.run().unwrap() {
+            VcpuExit::Intercept(Intercept { code: 4, ipa, .. }) if ipa >> 8 == 0xae => {
+                let target = &handles[cpu.gpr((ipa & 15) as u8) as usize];
+                let signal = LocalInterrupt::EmergencySignal(cpu.address());
+                target.inject(signal).unwrap();
+                cpu.set_cc(0);
+            }
+            exit => return exit,
+        }
+    }
+}
+
+#[test]
+fn cpus_on_threads_of_their_own_signal_each_other() {
+    on_both(|mut guest| {
+        let mut second = guest.vm.create_vcpu(1).unwrap();
+        let handles = [guest.handle.clone(), second.handle()];
+        // Both have the same lowcore, in turns.
+        put_notes(&guest);
+        for cpu in [&mut guest.cpu, &mut second] {
+            let mut state = cpu.state().unwrap();
+            state.crs[0] |= 0x4000;
+            cpu.set_state(&state).unwrap();
+        }
+        // CPU 0 signals and waits for the answer; CPU 1 waits, then answers.
+        let code: [&[u8]; 3] = [
+            &[0xa7, 0x39, 0x00, 0x01], // lghi %r3,1
+            &[0xae, 0x03, 0x00, 0x03], // sigp %r0,%r3,3
+            &[0xb2, 0xb2, 0x08, 0x10], // lpswe 0x810
+        ];
+        guest.put_psw(0x810, OPEN | Psw::WAIT, 0x810);
+        let answer: [&[u8]; 3] = [
+            &[0xa7, 0x39, 0x00, 0x00], // lghi %r3,0
+            &[0xae, 0x03, 0x00, 0x03], // sigp %r0,%r3,3
+            &DIAG,
+        ];
+        guest.put(0x12000, &answer.concat());
+        second.set_psw(Psw {
+            mask: OPEN | Psw::WAIT,
+            addr: 0x12000,
+        });
+        handles[1].set_run_state(RunState::Operating).unwrap();
+        guest.start(MASK, &code);
+        let Guest {
+            memory, mut cpu, ..
+        } = guest;
+        std::thread::scope(|scope| {
+            let first = scope.spawn(|| (carry_out_sigp(&mut *cpu, &handles), cpu.psw()));
+            // Its handler waits for good: what it did is in storage.
+            let exit = carry_out_sigp(&mut *second, &handles);
+            assert!(matches!(exit, VcpuExit::Intercept(i) if i.code == Intercept::WAIT));
+            assert_eq!(second.psw().addr, 0xd0e);
+            assert_eq!(
+                memory.read_obj::<[u8; 2]>(GuestAddress(0x920)).unwrap(),
+                [0, 1]
+            );
+            second.set_psw(Psw::ipl(0x12000));
+            let exit = carry_out_sigp(&mut *second, &handles);
+            assert!(matches!(exit, VcpuExit::Intercept(i) if i.ipa == 0x8324));
+            let (exit, psw) = first.join().unwrap();
+            assert!(matches!(exit, VcpuExit::Intercept(i) if i.code == Intercept::WAIT));
+            assert_eq!(psw.addr, 0xd0e);
+        });
+    });
+}
+
+#[test]
+fn a_floating_interruption_goes_to_one_of_the_cpus_that_wait() {
+    on_both(|mut guest| {
+        let mut second = guest.vm.create_vcpu(1).unwrap();
+        let handles = [guest.handle.clone(), second.handle()];
+        for cpu in [&mut guest.cpu, &mut second] {
+            let mut state = cpu.state().unwrap();
+            state.crs[0] |= SERVICE;
+            cpu.set_state(&state).unwrap();
+            cpu.set_psw(Psw {
+                mask: OPEN | Psw::WAIT,
+                addr: 0,
+            });
+        }
+        let Guest { vm, mut cpu, .. } = guest;
+        std::thread::scope(|scope| {
+            let (sender, exits) = std::sync::mpsc::channel();
+            for cpu in [&mut cpu, &mut second] {
+                let (sender, handle) = (sender.clone(), cpu.handle());
+                handle.set_run_state(RunState::Operating).unwrap();
+                scope.spawn(move || {
+                    let exit = cpu.run().unwrap();
+                    sender.send((cpu.address(), exit, cpu.psw())).unwrap();
+                });
+            }
+            vm.inject(virtio(0, 0x10)).unwrap();
+            let (address, exit, psw) = exits.recv().unwrap();
+            assert!(matches!(exit, VcpuExit::Intercept(i) if i.code == Intercept::WAIT));
+            assert_eq!(psw.addr, 0x1b0);
+            // The other one has slept on.
+            handles[usize::from(1 - address)].kick();
+            let (_, exit, psw) = exits.recv().unwrap();
+            assert_eq!((exit, psw.addr), (VcpuExit::Interrupted, 0));
+        });
     });
 }
 

@@ -65,6 +65,9 @@ impl KvmVm {
     pub fn new(memory: &impl GuestMemoryBackend) -> Result<Self, Error> {
         let vm = open()?;
         let memory = SlotMapping::new(memory)?;
+        if vm.check_extension(KVM_CAP_S390_COW) == 0 {
+            memory.populate()?;
+        }
         signal::install().map_err(Error::host("install a signal handler"))?;
         let user_sigp = kvm_enable_cap {
             cap: KVM_CAP_S390_USER_SIGP,
@@ -164,5 +167,53 @@ mod tests {
         assert!(matches!(error, Error::WrongArchitecture));
         assert!(error.to_string().contains("s390x hosts only"));
         assert!(matches!(KvmVm::probe(), Err(Error::WrongArchitecture)));
+    }
+}
+
+#[cfg(all(test, target_arch = "s390x"))]
+mod tests {
+    use s390_extint::{lowcore, Psw};
+    use s390_hypervisor::{Intercept, RunState, VcpuExit};
+    use vm_memory::{Bytes, GuestAddress};
+
+    use super::*;
+
+    /// No kernel that is new enough lacks the controller, so that it is taken away here.
+    #[test]
+    fn without_a_controller_the_older_call_injects() {
+        if let Err(error) = KvmVm::probe() {
+            assert!(std::env::var_os("S390_KVM_REQUIRED").is_none(), "{error}");
+            println!("SKIPPED: {error}");
+            return;
+        }
+        let memory = crate::guest_memory::<()>(1 << 20).unwrap();
+        let mut vm = KvmVm::new(&memory).unwrap();
+        assert!(Arc::get_mut(&mut vm.shared).unwrap().flic.take().is_some());
+        let wait = Psw {
+            mask: Psw::EXTENDED | Psw::BASIC | Psw::WAIT,
+            addr: 0x1234,
+        };
+        let new_psw = GuestAddress(lowcore::EXT_NEW_PSW.offset.into());
+        memory.write_slice(&wait.to_bytes(), new_psw).unwrap();
+        let mut cpu = vm.new_vcpu(0).unwrap();
+        cpu.set_psw(Psw {
+            mask: wait.mask | Psw::EXTERNAL,
+            addr: 0,
+        });
+        cpu.handle().set_run_state(RunState::Operating).unwrap();
+        let token = 0x1122_3344_5566_7788;
+        vm.inject(ExternalInterrupt {
+            code: ExternalInterrupt::VIRTIO,
+            subcode: 0x0d00,
+            params: 1,
+            params2: token,
+        })
+        .unwrap();
+        let exit = cpu.run().unwrap();
+        assert!(matches!(exit, VcpuExit::Intercept(i) if i.code == Intercept::WAIT));
+        assert_eq!(cpu.psw(), wait);
+        let params2 = GuestAddress(lowcore::EXT_PARAMS2.offset.into());
+        let stored: [u8; 8] = memory.read_obj(params2).unwrap();
+        assert_eq!(u64::from_be_bytes(stored), token);
     }
 }

@@ -220,7 +220,16 @@ impl VcpuFd {
     ///
     /// The kernel's error number.
     pub fn get_mp_state(&self) -> Result<kvm_mp_state> {
-        self.get(KVM_GET_MP_STATE())
+        let mut state = kvm_mp_state::default();
+        // SAFETY: the kernel writes at most the structure.
+        let ret = unsafe { ioctl_with_mut_ref(&*self.vcpu, KVM_GET_MP_STATE(), &mut state) };
+        // On s390 the state is what the call returns, and the structure stays as it is.
+        match check(ret)? {
+            0 => Ok(state),
+            mp_state => Ok(kvm_mp_state {
+                mp_state: mp_state as u32,
+            }),
+        }
     }
 
     /// Starts or stops the vCPU. From the first call on, the kernel leaves run states to its user.

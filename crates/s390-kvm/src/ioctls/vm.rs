@@ -43,7 +43,8 @@ impl VmFd {
     ///
     /// # Errors
     ///
-    /// `EINVAL` if addresses or size are not multiples of 1 MiB.
+    /// `EINVAL` if host address or size is not a multiple of 1 MiB. The guest address must be one
+    /// as well, but kernels let others pass and the slot is not there then.
     ///
     /// # Safety
     ///
