@@ -29,7 +29,10 @@ impl Hypervisor {
             (Backend::Auto, probe) => Ok(match probe() {
                 Ok(()) => Hypervisor::Kvm,
                 Err(obstacle) => {
-                    log::info!("the software CPU runs the guest: {obstacle}");
+                    log::log!(
+                        level(&obstacle),
+                        "the software CPU runs the guest: {obstacle}"
+                    );
                     Hypervisor::Emulated
                 }
             }),
@@ -56,9 +59,26 @@ impl Hypervisor {
     }
 }
 
+/// How loud to say that KVM is not used: where there can be none, nobody expects it.
+fn level(obstacle: &s390_kvm::Error) -> log::Level {
+    match obstacle {
+        s390_kvm::Error::WrongArchitecture => log::Level::Info,
+        _ => log::Level::Warn,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_that_could_have_kvm_is_warned() {
+        let elsewhere = s390_kvm::Error::WrongArchitecture;
+        assert_eq!(level(&elsewhere), log::Level::Info);
+        for obstacle in [s390_kvm::Error::NoDevice, s390_kvm::Error::NoPgste] {
+            assert_eq!(level(&obstacle), log::Level::Warn);
+        }
+    }
 
     #[test]
     fn auto_takes_kvm_where_it_can_be_used() {

@@ -146,6 +146,22 @@ fn kvm_on_another_architecture() {
 }
 
 #[test]
+#[cfg(not(target_arch = "s390x"))]
+fn a_guest_without_kvm_is_a_line_of_the_log() {
+    for (level, lines) in [("info", 1), ("warn", 0)] {
+        let output = vmm()
+            .env("RUST_LOG", level)
+            .args(["demo", "--backend", "auto"])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let said = "the software CPU runs the guest: KVM runs s390 guests on s390x hosts only";
+        assert_eq!(stderr.matches(said).count(), lines, "{stderr}");
+    }
+}
+
+#[test]
 fn usage_errors_have_their_own_status() {
     for (arguments, words) in [
         (&["boot"][..], "--kernel <F>"),
