@@ -8,7 +8,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use s390_sclp::Consoles;
 use s390_virtio_devices::net::MacAddress;
 
-use crate::config::{Backend, ConsoleConfig, DiskConfig, Hardware, NetConfig, VmConfig};
+use crate::config::{
+    Backend, ConsoleConfig, DiskConfig, Hardware, NetConfig, PortConfig, VmConfig,
+};
 use crate::control::{self, DeviceRef};
 use crate::inspect::PageSource;
 
@@ -59,6 +61,10 @@ pub struct BootArguments {
     /// A network interface on a tap device: tap=NAME[,mac=..]. May be given more than once.
     #[arg(long, value_name = "tap=NAME[,mac=..]")]
     net: Vec<NetConfig>,
+    /// A port beside the virtio console, whose output goes to a file: name=NAME,file=F. Linux has
+    /// it as /dev/virtio-ports/NAME. May be given more than once.
+    #[arg(long, value_name = "name=NAME,file=F")]
+    port: Vec<PortConfig>,
     /// A balloon, into which the guest can be asked to put memory that the host gets back.
     #[arg(long)]
     balloon: bool,
@@ -306,6 +312,7 @@ impl From<BootArguments> for VmConfig {
             },
             disks: arguments.disk,
             nets: arguments.net,
+            ports: arguments.port,
             balloon: arguments.balloon,
             console: arguments.console,
             stats: arguments.stats,
@@ -418,6 +425,31 @@ impl FromStr for NetConfig {
     }
 }
 
+impl FromStr for PortConfig {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        const MAX_NAME: usize = 100;
+        let (mut name, mut path) = (None, None);
+        words(text, |key, value| {
+            match (key, value) {
+                ("name", Some(value)) => name = Some(value.to_owned()),
+                ("file", Some(value)) => path = Some(PathBuf::from(value)),
+                _ => return Err(unknown(key, "name=NAME,file=F")),
+            }
+            Ok(())
+        })?;
+        let name = name.ok_or("a port needs name=NAME")?;
+        if name.len() > MAX_NAME || !name.bytes().all(|c| c.is_ascii_graphic() && c != b'/') {
+            return Err(format!("{name:?} is no name of a port"));
+        }
+        Ok(PortConfig {
+            name,
+            path: path.ok_or("a port needs file=F")?,
+        })
+    }
+}
+
 impl FromStr for ConsoleConfig {
     type Err = String;
 
@@ -502,6 +534,8 @@ mod tests {
             "--backend",
             "emulated",
             "--stats",
+            "--port",
+            "name=org.example.log,file=out",
             "--balloon",
             "--control",
             "socket",
@@ -533,6 +567,11 @@ mod tests {
         assert_eq!(config.console, ConsoleConfig::File("log".into()));
         assert!(config.stats);
         assert!(config.balloon);
+        let port = PortConfig {
+            name: "org.example.log".into(),
+            path: "out".into(),
+        };
+        assert_eq!(config.ports, [port]);
         assert_eq!(config.control, Some("socket".into()));
     }
 
@@ -621,6 +660,9 @@ mod tests {
             ["--net", "tap="],
             ["--net", "mac=02:00:00:00:00:01"],
             ["--net", "tap=t,mac=1"],
+            ["--port", "name=a"],
+            ["--port", "file=a"],
+            ["--port", "name=a/b,file=a"],
             ["--console", "pty"],
             ["--console", "file="],
             ["--memory", "1500K"],

@@ -41,6 +41,15 @@ pub struct NetConfig {
     pub mac: Option<MacAddress>,
 }
 
+/// A port of the console device, into which the guest writes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PortConfig {
+    /// The name under which the guest finds it.
+    pub name: String,
+    /// The file that takes what is written.
+    pub path: PathBuf,
+}
+
 /// Where the guest's consoles go.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ConsoleConfig {
@@ -82,6 +91,8 @@ pub struct VmConfig {
     pub disks: Vec<DiskConfig>,
     /// The network interfaces, in the order in which the guest finds them.
     pub nets: Vec<NetConfig>,
+    /// The ports beside the console.
+    pub ports: Vec<PortConfig>,
     /// Whether there is a balloon.
     pub balloon: bool,
     /// Where the consoles go.

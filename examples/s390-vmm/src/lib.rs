@@ -54,7 +54,7 @@ pub fn boot(config: &VmConfig) -> Result<End> {
     }
     let console = console::Console::open(&config.console)?;
     let output = console.output();
-    let mut vm = VirtualMachine::new(image, &config.hardware, &output)?;
+    let mut vm = VirtualMachine::new(image, &config.hardware, &output, &config.ports)?;
     for disk in &config.disks {
         vm.devices().add_disk(disk)?;
     }

@@ -2,6 +2,7 @@
 //! The composition: memory, backend, devices and machine become a virtual machine that runs.
 
 use std::fmt;
+use std::fs::File;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +16,7 @@ use s390_virtio_devices::console::Console as VirtioConsole;
 use s390_virtio_devices::VirtioBus;
 
 use crate::backend::Hypervisor;
-use crate::config::Hardware;
+use crate::config::{Hardware, PortConfig};
 use crate::console::{ConsoleOutput, Keyboard, Source};
 use crate::control::{ControlSocket, ControlThread, Manager};
 use crate::devices::Devices;
@@ -55,9 +56,14 @@ pub(crate) struct VirtualMachine {
 }
 
 impl VirtualMachine {
-    /// A machine that will boot `image`; its consoles print to `output`. It has a virtio console
-    /// and an entropy device.
-    pub(crate) fn new(image: Image, hardware: &Hardware, output: &ConsoleOutput) -> Result<Self> {
+    /// A machine that will boot `image`; its consoles print to `output`. It has a virtio console,
+    /// with these ports beside it, and an entropy device.
+    pub(crate) fn new(
+        image: Image,
+        hardware: &Hardware,
+        output: &ConsoleOutput,
+        ports: &[PortConfig],
+    ) -> Result<Self> {
         let ram_size = hardware.memory_size;
         let hypervisor = Hypervisor::choose(hardware.backend)?;
         let (memory, page) = allocate(ram_size, hypervisor)?;
@@ -89,6 +95,15 @@ impl VirtualMachine {
         let console =
             VirtioConsole::new(Box::new(output.of(Source::Virtio)), Some(terminal::size()))
                 .map_err(Error::host("create a device"))?;
+        let console = ports.iter().try_fold(console, |console, port| {
+            let file = File::create(&port.path).map_err(|source| Error::ConsoleFile {
+                path: port.path.clone(),
+                source,
+            })?;
+            console
+                .with_port(&port.name, Box::new(file))
+                .map_err(Error::host("create a device"))
+        })?;
         let (stopper, ends) = Stopper::new();
         let events = EventLoop::start(stopper.clone())?;
         let devices = Arc::new(Devices::new(bus, events.subscribe()));

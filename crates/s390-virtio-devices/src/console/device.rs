@@ -7,18 +7,23 @@ use std::sync::Arc;
 use s390_vring::ByteOrder;
 use vmm_sys_util::eventfd::EventFd;
 
-use super::handler::ConsoleHandler;
+use super::control::Control;
+use super::handler::{ConsoleHandler, QueueRole};
 use super::input::ConsoleInput;
 use super::metrics::ConsoleMetrics;
 use crate::device::copy_config;
 use crate::event::QueueEvents;
+use crate::metrics::QueueMetrics;
 use crate::{ActivateError, Activation, Transport, VirtioDevice};
 
 /// Virtio device id of a console (virtio 1.2, section 5).
 const VIRTIO_ID_CONSOLE: u32 = 3;
 /// Feature: `cols` and `rows` of the configuration space are valid.
 const VIRTIO_CONSOLE_F_SIZE: u32 = 0;
+/// Feature: there are several ports, and control queues to talk about them.
+const VIRTIO_CONSOLE_F_MULTIPORT: u32 = 1;
 const QUEUE_SIZE: u16 = 128;
+const CONTROL_QUEUE_SIZE: u16 = 32;
 /// `struct virtio_console_config` up to and with `max_nr_ports`.
 const CONFIG_LEN: usize = 8;
 
@@ -31,14 +36,23 @@ pub struct ConsoleSize {
     pub rows: u16,
 }
 
-/// A console with one port: output goes to a sink at once, input comes from a buffer.
+/// A console, and other ports beside it if there are any. Output goes to a sink at once, input
+/// comes from a buffer.
 pub struct Console<T: Transport> {
-    pub(super) output: Box<dyn Write + Send>,
-    pub(super) input: ConsoleInput,
+    /// The first is the console.
+    pub(super) ports: Vec<Port>,
+    queue_sizes: Vec<u16>,
     size: Option<ConsoleSize>,
     pub(super) events: QueueEvents,
     pub(super) handler: Option<ConsoleHandler<T>>,
     pub(super) metrics: Arc<ConsoleMetrics>,
+}
+
+/// The host's end of a port.
+pub(super) struct Port {
+    name: String,
+    pub(super) output: Box<dyn Write + Send>,
+    pub(super) input: ConsoleInput,
 }
 
 impl<T: Transport> std::fmt::Debug for Console<T> {
@@ -58,19 +72,66 @@ impl<T: Transport> Console<T> {
     ///
     /// The host is out of file descriptors.
     pub fn new(output: Box<dyn Write + Send>, size: Option<ConsoleSize>) -> io::Result<Self> {
-        Ok(Console {
+        let console = Port {
+            name: String::new(),
             output,
             input: ConsoleInput::new()?,
+        };
+        Self::with_ports(vec![console], size)
+    }
+
+    /// The same console with one more port, which prints to `output`. The guest finds it by its
+    /// `name`, if it knows of ports: Linux since 2.6.34. The name should be short, for the guest
+    /// has to have room for it.
+    ///
+    /// # Errors
+    ///
+    /// The host is out of file descriptors.
+    pub fn with_port(mut self, name: &str, output: Box<dyn Write + Send>) -> io::Result<Self> {
+        self.ports.push(Port {
+            name: name.to_owned(),
+            output,
+            input: ConsoleInput::new()?,
+        });
+        Self::with_ports(self.ports, self.size)
+    }
+
+    fn with_ports(ports: Vec<Port>, size: Option<ConsoleSize>) -> io::Result<Self> {
+        let mut queue_sizes = vec![QUEUE_SIZE; 2];
+        if ports.len() > 1 {
+            queue_sizes.extend([CONTROL_QUEUE_SIZE; 2]);
+            queue_sizes.resize(2 + 2 * ports.len(), QUEUE_SIZE);
+        }
+        Ok(Console {
+            events: QueueEvents::new(queue_sizes.len())?,
+            metrics: Arc::new(ConsoleMetrics::new(ports.len())),
+            ports,
+            queue_sizes,
             size,
-            events: QueueEvents::new(2)?,
             handler: None,
-            metrics: Arc::default(),
         })
     }
 
     /// The keyboard.
     pub fn input(&self) -> ConsoleInput {
-        self.input.clone()
+        // The console is always there.
+        self.ports[0].input.clone()
+    }
+
+    /// The way into the port with this name.
+    pub fn port_input(&self, name: &str) -> Option<ConsoleInput> {
+        let port = self.ports.iter().skip(1).find(|port| port.name == name)?;
+        Some(port.input.clone())
+    }
+
+    pub(super) fn queue_metrics(&self, role: QueueRole) -> Option<&QueueMetrics> {
+        let ports = &self.metrics.ports;
+        match role {
+            QueueRole::Rx(port) => ports.get(port).map(|port| &port.rx_queue),
+            QueueRole::Tx(port) => ports.get(port).map(|port| &port.tx_queue),
+            QueueRole::ControlRx => Some(&self.metrics.control_rx_queue),
+            QueueRole::ControlTx => Some(&self.metrics.control_tx_queue),
+        }
     }
 
     /// The device's counters, which go on through resets.
@@ -81,7 +142,18 @@ impl<T: Transport> Console<T> {
     /// Resizes the terminal; the transport has to announce the change. Does nothing on a console
     /// that was made without a size.
     pub fn resize(&mut self, size: ConsoleSize) {
-        self.size = self.size.map(|_| size);
+        if self.size.is_none() {
+            return;
+        }
+        self.size = Some(size);
+        if let Some(handler) = &mut self.handler {
+            handler.resize(size);
+            let number = usize::from(QueueRole::ControlRx.number());
+            if let Some(event) = self.events.as_slice().get(number) {
+                // Only a counter that is full fails, and then the event is set anyway.
+                let _ = event.write(1);
+            }
+        }
     }
 }
 
@@ -91,11 +163,12 @@ impl<T: Transport> VirtioDevice<T> for Console<T> {
     }
 
     fn queue_max_sizes(&self) -> &[u16] {
-        &[QUEUE_SIZE; 2]
+        &self.queue_sizes
     }
 
     fn device_features(&self) -> u64 {
         u64::from(self.size.is_some()) << VIRTIO_CONSOLE_F_SIZE
+            | u64::from(self.ports.len() > 1) << VIRTIO_CONSOLE_F_MULTIPORT
     }
 
     fn config_len(&self) -> usize {
@@ -108,7 +181,9 @@ impl<T: Transport> VirtioDevice<T> for Console<T> {
             config[..2].copy_from_slice(&T::Order::u16(size.columns).to_ne_bytes());
             config[2..4].copy_from_slice(&T::Order::u16(size.rows).to_ne_bytes());
         }
-        config[4..].copy_from_slice(&T::Order::u32(1).to_ne_bytes());
+        // There are fewer ports than queues, of which there are at most 255.
+        let ports = T::Order::u32(self.ports.len() as u32);
+        config[4..].copy_from_slice(&ports.to_ne_bytes());
         copy_config(&config, offset, data);
     }
 
@@ -117,12 +192,16 @@ impl<T: Transport> VirtioDevice<T> for Console<T> {
     }
 
     fn activate(&mut self, activation: Activation<T>) -> Result<(), ActivateError> {
-        let queues = <[_; 2]>::try_from(activation.queues)
-            .map_err(|_| "a console with one port has two queues")?;
+        if activation.queues.len() != self.queue_sizes.len() {
+            return Err("this console has another number of queues".into());
+        }
+        let multiport = activation.driver_features >> VIRTIO_CONSOLE_F_MULTIPORT & 1 != 0;
+        let names = || self.ports.iter().map(|port| port.name.clone()).collect();
         self.handler = Some(ConsoleHandler::new(
             activation.memory,
-            queues,
+            activation.queues,
             activation.driver,
+            multiport.then(|| Control::new(names(), self.size)),
             self.metrics.clone(),
         ));
         Ok(())

@@ -1,64 +1,81 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! The console's events: its queues and the keyboard.
+//! The console's events: its queues and what is typed into its ports.
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
 use super::device::Console;
-use super::handler::{RX_QUEUE, TX_QUEUE};
+use super::handler::QueueRole;
 use crate::event::listen;
 use crate::Transport;
 
-/// Data of the keyboard's event, beside the numbers of the queues.
-const INPUT: u32 = 2;
+/// Data of the input of the first port; those of the others follow. Below are the numbers of the
+/// queues.
+const INPUT: u32 = 1 << 16;
 
 impl<T: Transport> Console<T> {
-    fn process_rx(&mut self) {
+    /// Works on a queue, and on those that wait for it.
+    fn process_queue(&mut self, role: QueueRole) {
         let Some(handler) = &mut self.handler else {
             return;
         };
-        let result = handler.process_rx(&self.input);
+        let result = match role {
+            QueueRole::Rx(port) => match self.ports.get(port) {
+                Some(port_parts) => handler.process_rx(port, &port_parts.input),
+                None => return,
+            },
+            QueueRole::Tx(port) => match self.ports.get_mut(port) {
+                Some(port_parts) => handler.process_tx(port, &mut *port_parts.output),
+                None => return,
+            },
+            QueueRole::ControlRx => handler.process_control_rx(),
+            QueueRole::ControlTx => handler.process_control_tx(),
+        };
         self.events
-            .follow(RX_QUEUE, result, &mut self.handler, |handler| {
+            .follow(role.number(), result, &mut self.handler, |handler| {
                 &*handler.driver
             });
     }
 
-    fn process_tx(&mut self) {
-        let Some(handler) = &mut self.handler else {
-            return;
-        };
-        let result = handler.process_tx(&mut *self.output);
-        self.events
-            .follow(TX_QUEUE, result, &mut self.handler, |handler| {
-                &*handler.driver
-            });
+    fn process_control(&mut self) {
+        self.process_queue(QueueRole::ControlTx);
+        self.process_queue(QueueRole::ControlRx);
+        // The guest may have taken what it had to take before it is listened to again.
+        self.process_queue(QueueRole::ControlTx);
+        // And it may have opened a port.
+        for port in 0..self.ports.len() {
+            self.process_queue(QueueRole::Rx(port));
+        }
     }
 }
 
 impl<T: Transport> MutEventSubscriber for Console<T> {
     fn init(&mut self, ops: &mut EventOps<'_>) {
         self.events.register(ops);
-        listen(
-            ops,
-            Events::with_data(&*self.input.event, INPUT, EventSet::IN),
-        );
+        for (data, port) in (INPUT..).zip(&self.ports) {
+            let event = &*port.input.event;
+            listen(ops, Events::with_data(event, data, EventSet::IN));
+        }
     }
 
     fn process(&mut self, events: Events, _: &mut EventOps<'_>) {
-        match events.data() {
-            INPUT => {
+        if let Some(number) = events.data().checked_sub(INPUT) {
+            let number = number as usize;
+            if let Some(port) = self.ports.get(number) {
                 // An empty event means that somebody else took it, which loses nothing.
-                let _ = self.input.event.read();
-                self.process_rx();
+                let _ = port.input.event.read();
+                self.process_queue(QueueRole::Rx(number));
             }
-            data if data == u32::from(RX_QUEUE) => {
-                self.events.take(RX_QUEUE, &self.metrics.rx_queue);
-                self.process_rx();
-            }
-            _ => {
-                self.events.take(TX_QUEUE, &self.metrics.tx_queue);
-                self.process_tx();
-            }
+            return;
+        }
+        // Below INPUT.
+        let number = events.data() as u16;
+        let role = QueueRole::of(number);
+        if let Some(metrics) = self.queue_metrics(role) {
+            self.events.take(number, metrics);
+        }
+        match role {
+            QueueRole::ControlRx | QueueRole::ControlTx => self.process_control(),
+            role => self.process_queue(role),
         }
     }
 }

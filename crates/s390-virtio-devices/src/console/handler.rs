@@ -1,26 +1,66 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! The loops of the input and the output queue: free of file descriptors and threads.
+//! The loops of the queues: free of file descriptors and threads.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
 
+use super::control::{Control, MESSAGE};
+use super::device::ConsoleSize;
 use super::input::ConsoleInput;
 use super::metrics::ConsoleMetrics;
 use crate::drain::{ChainError, Disposition, Drain, HandlerError};
 use crate::{Progress, SignalDriver, Transport};
 
-/// Number of the queue of buffers for input.
-pub(super) const RX_QUEUE: u16 = 0;
-/// Number of the queue of output.
-pub(super) const TX_QUEUE: u16 = 1;
 /// Bytes moved at a time between guest memory and sink.
 const CHUNK: usize = 4096;
 
-/// Serves the two queues of an active console.
-pub struct ConsoleHandler<T: Transport> {
+/// What a queue of a console is for.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) enum QueueRole {
+    /// Buffers for input of this port.
+    Rx(usize),
+    /// Output of this port.
+    Tx(usize),
+    /// Buffers for control messages.
+    ControlRx,
+    /// Control messages of the guest.
+    ControlTx,
+}
+
+impl QueueRole {
+    /// The role of queue `number`: the first port has the first two queues, then come those for
+    /// control, then the other ports.
+    pub(super) fn of(number: u16) -> Self {
+        let port = usize::from(number / 2);
+        match (number, number % 2) {
+            (0, _) => QueueRole::Rx(0),
+            (1, _) => QueueRole::Tx(0),
+            (2, _) => QueueRole::ControlRx,
+            (3, _) => QueueRole::ControlTx,
+            (_, 0) => QueueRole::Rx(port - 1),
+            _ => QueueRole::Tx(port - 1),
+        }
+    }
+
+    /// The queue's number.
+    pub(super) fn number(self) -> u16 {
+        // There are at most 255 queues.
+        let pair = |port: usize| if port == 0 { 0 } else { 2 * port as u16 + 2 };
+        match self {
+            QueueRole::Rx(port) => pair(port),
+            QueueRole::Tx(port) => pair(port) + 1,
+            QueueRole::ControlRx => 2,
+            QueueRole::ControlTx => 3,
+        }
+    }
+}
+
+/// Serves the queues of an active console.
+pub(super) struct ConsoleHandler<T: Transport> {
     memory: Arc<T::Memory>,
-    rx: T::Queue,
-    tx: T::Queue,
+    queues: Vec<T::Queue>,
+    /// Only with a driver that knows of more than one port.
+    control: Option<Control<T::Order>>,
     pub(super) driver: Arc<dyn SignalDriver>,
     metrics: Arc<ConsoleMetrics>,
 }
@@ -32,33 +72,49 @@ impl<T: Transport> std::fmt::Debug for ConsoleHandler<T> {
 }
 
 impl<T: Transport> ConsoleHandler<T> {
-    /// A handler for the queue of input buffers `rx` and the queue of output `tx`.
-    pub fn new(
+    /// A handler for the queues of a console in the order of their numbers. `control` is there
+    /// if the driver accepted more than one port.
+    pub(super) fn new(
         memory: Arc<T::Memory>,
-        [rx, tx]: [T::Queue; 2],
+        queues: Vec<T::Queue>,
         driver: Arc<dyn SignalDriver>,
+        control: Option<Control<T::Order>>,
         metrics: Arc<ConsoleMetrics>,
     ) -> Self {
         ConsoleHandler {
             memory,
-            rx,
-            tx,
+            queues,
+            control,
             driver,
             metrics,
         }
     }
 
-    /// Gives the guest what was typed, as far as it has buffers.
+    /// Gives the guest what was typed into a port, as far as it has buffers.
     ///
     /// # Errors
     ///
     /// The driver broke a rule: the handler must not be used any more.
-    pub fn process_rx(&mut self, input: &ConsoleInput) -> Result<Progress, HandlerError> {
-        let (memory, metrics) = (&*self.memory, &*self.metrics);
+    pub(super) fn process_rx(
+        &mut self,
+        port: usize,
+        input: &ConsoleInput,
+    ) -> Result<Progress, HandlerError> {
+        // What comes to a port that is not open, a driver throws away.
+        if (self.control.as_ref()).is_some_and(|control| !control.is_open(port)) {
+            return Ok(Progress::Idle);
+        }
+        let (memory, index) = (&*self.memory, QueueRole::Rx(port).number());
+        let (Some(queue), Some(metrics)) = (
+            self.queues.get_mut(usize::from(index)),
+            self.metrics.ports.get(port),
+        ) else {
+            return Ok(Progress::Idle);
+        };
         Drain {
-            queue: &mut self.rx,
+            queue,
             memory,
-            index: RX_QUEUE,
+            index,
             driver: &*self.driver,
             metrics: &metrics.rx_queue,
         }
@@ -80,17 +136,27 @@ impl<T: Transport> ConsoleHandler<T> {
         })
     }
 
-    /// Gives `output` what the guest printed, at once: drivers spin until it is taken.
+    /// Gives `output` what the guest printed to a port, at once: drivers spin until it is taken.
     ///
     /// # Errors
     ///
     /// The driver broke a rule: the handler must not be used any more.
-    pub fn process_tx(&mut self, output: &mut dyn Write) -> Result<Progress, HandlerError> {
-        let (memory, metrics) = (&*self.memory, &*self.metrics);
+    pub(super) fn process_tx(
+        &mut self,
+        port: usize,
+        output: &mut dyn Write,
+    ) -> Result<Progress, HandlerError> {
+        let (memory, index) = (&*self.memory, QueueRole::Tx(port).number());
+        let (Some(queue), Some(metrics)) = (
+            self.queues.get_mut(usize::from(index)),
+            self.metrics.ports.get(port),
+        ) else {
+            return Ok(Progress::Idle);
+        };
         let progress = Drain {
-            queue: &mut self.tx,
+            queue,
             memory,
-            index: TX_QUEUE,
+            index,
             driver: &*self.driver,
             metrics: &metrics.tx_queue,
         }
@@ -116,10 +182,88 @@ impl<T: Transport> ConsoleHandler<T> {
         }
         progress
     }
+
+    /// Listens to the guest's control messages, as long as it takes the answers.
+    ///
+    /// # Errors
+    ///
+    /// The driver broke a rule: the handler must not be used any more.
+    pub(super) fn process_control_tx(&mut self) -> Result<Progress, HandlerError> {
+        let (memory, index) = (&*self.memory, QueueRole::ControlTx.number());
+        let driver = &*self.driver;
+        let (Some(queue), Some(control)) =
+            (self.queues.get_mut(usize::from(index)), &mut self.control)
+        else {
+            return Ok(Progress::Idle);
+        };
+        Drain {
+            queue,
+            memory,
+            index,
+            driver,
+            metrics: &self.metrics.control_tx_queue,
+        }
+        .run(|chain| {
+            if control.is_full() {
+                return Ok(Disposition::Later);
+            }
+            let mut message = [0; MESSAGE];
+            chain
+                .reader(memory)?
+                .read_exact(&mut message)
+                .map_err(|_| ChainError::Request("a control message that is too short"))?;
+            if !control.hear(message) {
+                let name = driver.name();
+                log::debug!("{name}: queue {index}: control message {message:?} makes no sense");
+            }
+            Ok(Disposition::Used(0))
+        })
+    }
+
+    /// Gives the guest the control messages that wait, as far as it has buffers.
+    ///
+    /// # Errors
+    ///
+    /// The driver broke a rule: the handler must not be used any more.
+    pub(super) fn process_control_rx(&mut self) -> Result<Progress, HandlerError> {
+        let (memory, index) = (&*self.memory, QueueRole::ControlRx.number());
+        let (Some(queue), Some(control)) =
+            (self.queues.get_mut(usize::from(index)), &mut self.control)
+        else {
+            return Ok(Progress::Idle);
+        };
+        Drain {
+            queue,
+            memory,
+            index,
+            driver: &*self.driver,
+            metrics: &self.metrics.control_rx_queue,
+        }
+        .run(|chain| {
+            let Some(message) = control.next() else {
+                return Ok(Disposition::Later);
+            };
+            let len = message.len() as u32;
+            chain
+                .writer(memory)?
+                .write_all(message)
+                .map_err(|_| ChainError::Request("a control buffer that is too short"))?;
+            control.next_is_done();
+            Ok(Disposition::Used(len))
+        })
+    }
+
+    /// Tells a driver of several ports of a new size; others see it in the configuration space.
+    pub(super) fn resize(&mut self, size: ConsoleSize) {
+        if let Some(control) = &mut self.control {
+            control.resize(size);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use s390_vring::mock::MockDriver;
     use s390_vring::{BigEndian, Buffer};
     use vm_memory::{Bytes, GuestAddress};
 
@@ -134,7 +278,8 @@ mod tests {
     ) -> ConsoleHandler<TestTransport<BigEndian>> {
         let rx = queue::<BigEndian>(memory, 0, 8).device_queue();
         let tx = queue::<BigEndian>(memory, 0x4000, 8).device_queue();
-        ConsoleHandler::new(memory.clone(), [rx, tx], signals.clone(), Arc::default())
+        let metrics = Arc::new(ConsoleMetrics::new(1));
+        ConsoleHandler::new(memory.clone(), vec![rx, tx], signals.clone(), None, metrics)
     }
 
     #[test]
@@ -150,10 +295,10 @@ mod tests {
         ]);
         tx.add_chain(&[Buffer::readable(BUFFER, 9000)]);
         let mut output = Vec::new();
-        assert_eq!(handler.process_tx(&mut output).unwrap(), Progress::Idle);
+        assert_eq!(handler.process_tx(0, &mut output).unwrap(), Progress::Idle);
         assert_eq!(output, [b"abcabcde".as_slice(), &long].concat());
         assert_eq!(tx.used_idx(), 2);
-        assert_eq!(signals.take_used(), [TX_QUEUE]);
+        assert_eq!(signals.take_used(), [1]);
     }
 
     #[test]
@@ -171,9 +316,9 @@ mod tests {
         let mut handler = handler(&memory, &signals);
         let mut tx = queue::<BigEndian>(&memory, 0x4000, 8);
         tx.add_chain(&[Buffer::readable(BUFFER, 5)]);
-        handler.process_tx(&mut Broken).unwrap();
+        handler.process_tx(0, &mut Broken).unwrap();
         assert_eq!(tx.used_idx(), 1);
-        assert_eq!(handler.metrics.tx_errors.get(), 1);
+        assert_eq!(handler.metrics.ports[0].tx_errors.get(), 1);
     }
 
     #[test]
@@ -183,19 +328,19 @@ mod tests {
         let mut rx = queue::<BigEndian>(&memory, 0, 8);
         let input = ConsoleInput::new().unwrap();
         input.push(b"echo hello\n");
-        assert_eq!(handler.process_rx(&input).unwrap(), Progress::Idle);
+        assert_eq!(handler.process_rx(0, &input).unwrap(), Progress::Idle);
         assert_eq!(input.len(), 11);
         rx.add_chain(&[Buffer::writable(BUFFER, 2), Buffer::writable(BUFFER + 2, 4)]);
         rx.add_chain(&[Buffer::writable(BUFFER + 0x100, 64)]);
         rx.add_chain(&[Buffer::writable(BUFFER + 0x200, 64)]);
-        handler.process_rx(&input).unwrap();
+        handler.process_rx(0, &input).unwrap();
         assert_eq!(bytes(&memory, BUFFER, 6), *b"echo h");
         assert_eq!(bytes(&memory, BUFFER + 0x100, 5), *b"ello\n");
         assert_eq!((rx.used_element(0).1, rx.used_element(1).1), (6, 5));
         assert_eq!(rx.used_idx(), 2);
-        assert_eq!(signals.take_used(), [RX_QUEUE]);
+        assert_eq!(signals.take_used(), [0]);
         input.push(b"x");
-        handler.process_rx(&input).unwrap();
+        handler.process_rx(0, &input).unwrap();
         assert_eq!(rx.used_idx(), 3);
     }
 
@@ -206,6 +351,114 @@ mod tests {
         let mut rx = queue::<BigEndian>(&memory, 0, 8);
         rx.add_chain(&[Buffer::readable(BUFFER, 8)]);
         let input = ConsoleInput::new().unwrap();
-        assert!(handler.process_rx(&input).is_err());
+        assert!(handler.process_rx(0, &input).is_err());
+    }
+
+    #[test]
+    fn queues_and_their_numbers() {
+        let roles = [
+            QueueRole::Rx(0),
+            QueueRole::Tx(0),
+            QueueRole::ControlRx,
+            QueueRole::ControlTx,
+            QueueRole::Rx(1),
+            QueueRole::Tx(1),
+            QueueRole::Rx(2),
+        ];
+        for (number, role) in (0..).zip(roles) {
+            assert_eq!(QueueRole::of(number), role);
+            assert_eq!(role.number(), number);
+        }
+        for number in 0..255 {
+            assert_eq!(QueueRole::of(number).number(), number);
+        }
+    }
+
+    #[test]
+    fn ports_are_talked_about_and_used() {
+        let (memory, signals) = (memory(), Arc::new(Recorder::default()));
+        let mut drivers: Vec<_> = (0..6)
+            .map(|i| queue::<BigEndian>(&memory, 0x2000 * i, 8))
+            .collect();
+        let names = vec![String::new(), "log".to_owned()];
+        let mut handler = ConsoleHandler::<TestTransport<BigEndian>>::new(
+            memory.clone(),
+            drivers.iter().map(|driver| driver.device_queue()).collect(),
+            signals.clone(),
+            Some(Control::new(names, None)),
+            Arc::new(ConsoleMetrics::new(2)),
+        );
+        let say = |drivers: &mut Vec<MockDriver<'_, BigEndian, Memory>>,
+                   handler: &mut ConsoleHandler<TestTransport<BigEndian>>,
+                   message: [u8; 8]| {
+            memory.write_slice(&message, GuestAddress(BUFFER)).unwrap();
+            drivers[3].add_chain(&[Buffer::readable(BUFFER, 8)]);
+            handler.process_control_tx().unwrap();
+            assert_eq!(signals.take_used(), [3]);
+        };
+        say(&mut drivers, &mut handler, [0, 0, 0, 0, 0, 0, 0, 1]);
+        // There is no buffer yet.
+        handler.process_control_rx().unwrap();
+        assert!(signals.take_used().is_empty());
+        for i in 0..3 {
+            let buffer = BUFFER + 0x1000 + 0x100 * i;
+            drivers[2].add_chain(&[Buffer::writable(buffer, 64)]);
+        }
+        handler.process_control_rx().unwrap();
+        assert_eq!(signals.take_used(), [2]);
+        assert_eq!(drivers[2].used_idx(), 2);
+        assert_eq!(bytes(&memory, BUFFER + 0x1100, 8), [0, 0, 0, 1, 0, 1, 0, 1]);
+
+        // Input waits until the port is open.
+        let input = ConsoleInput::new().unwrap();
+        input.push(b"hello");
+        drivers[4].add_chain(&[Buffer::writable(BUFFER + 0x2000, 64)]);
+        handler.process_rx(1, &input).unwrap();
+        assert_eq!(input.len(), 5);
+        say(&mut drivers, &mut handler, [0, 0, 0, 1, 0, 6, 0, 1]);
+        handler.process_rx(1, &input).unwrap();
+        assert_eq!(signals.take_used(), [4]);
+        assert_eq!(bytes(&memory, BUFFER + 0x2000, 5), *b"hello");
+        let mut output = Vec::new();
+        drivers[5].add_chain(&[Buffer::readable(BUFFER + 0x2000, 5)]);
+        handler.process_tx(1, &mut output).unwrap();
+        assert_eq!(output, b"hello");
+        assert_eq!(handler.metrics.ports[1].tx_bytes.get(), 5);
+
+        drivers[3].add_chain(&[Buffer::readable(BUFFER, 7)]);
+        assert!(handler.process_control_tx().is_err());
+    }
+
+    #[test]
+    fn a_guest_that_takes_no_answers_is_not_listened_to() {
+        let (memory, signals) = (memory(), Arc::new(Recorder::default()));
+        let mut drivers: Vec<_> = (0..4)
+            .map(|i| queue::<BigEndian>(&memory, 0x2000 * i, 8))
+            .collect();
+        let mut handler = ConsoleHandler::<TestTransport<BigEndian>>::new(
+            memory.clone(),
+            drivers.iter().map(|driver| driver.device_queue()).collect(),
+            signals.clone(),
+            Some(Control::new(vec![String::new()], None)),
+            Arc::new(ConsoleMetrics::new(1)),
+        );
+        memory
+            .write_slice(&[0, 0, 0, 0, 0, 0, 0, 1], GuestAddress(BUFFER))
+            .unwrap();
+        let mut heard = 0u16;
+        loop {
+            drivers[3].add_chain(&[Buffer::readable(BUFFER, 8)]);
+            handler.process_control_tx().unwrap();
+            if drivers[3].used_idx() == heard {
+                break;
+            }
+            assert_eq!(drivers[3].driver().pop_used().unwrap().unwrap().len, 0);
+            heard += 1;
+        }
+        assert_eq!(heard, 256);
+        drivers[2].add_chain(&[Buffer::writable(BUFFER + 0x1000, 64)]);
+        handler.process_control_rx().unwrap();
+        handler.process_control_tx().unwrap();
+        assert_eq!(drivers[3].used_idx(), 257);
     }
 }

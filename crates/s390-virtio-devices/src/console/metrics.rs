@@ -11,6 +11,22 @@ use crate::metrics::{Counter, QueueMetrics};
     serde(rename_all = "kebab-case")
 )]
 pub struct ConsoleMetrics {
+    /// Counters of each port; the first is the console.
+    pub ports: Vec<PortMetrics>,
+    /// The queue of buffers for control messages.
+    pub control_rx_queue: QueueMetrics,
+    /// The queue of control messages of the guest.
+    pub control_tx_queue: QueueMetrics,
+}
+
+/// Counters of one port.
+#[derive(Debug, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize),
+    serde(rename_all = "kebab-case")
+)]
+pub struct PortMetrics {
     /// The queue of buffers for input.
     pub rx_queue: QueueMetrics,
     /// The queue of output.
@@ -21,4 +37,14 @@ pub struct ConsoleMetrics {
     pub tx_bytes: Counter,
     /// Times that the sink refused output, which is then lost.
     pub tx_errors: Counter,
+}
+
+impl ConsoleMetrics {
+    /// Counters for this many ports.
+    pub(super) fn new(ports: usize) -> Self {
+        ConsoleMetrics {
+            ports: (0..ports).map(|_| PortMetrics::default()).collect(),
+            ..ConsoleMetrics::default()
+        }
+    }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! The console (virtio 1.2, section 5.3, legacy interface), with one port.
+//! The console (virtio 1.2, section 5.3, legacy interface), with any number of ports.
 
+mod control;
 mod device;
 mod event_handler;
 mod handler;
@@ -8,6 +9,5 @@ mod input;
 mod metrics;
 
 pub use device::{Console, ConsoleSize};
-pub use handler::ConsoleHandler;
 pub use input::ConsoleInput;
-pub use metrics::ConsoleMetrics;
+pub use metrics::{ConsoleMetrics, PortMetrics};

@@ -55,7 +55,7 @@ pub fn run(backend: &Backend) -> Result<End> {
         backend: *backend,
         ..Hardware::default()
     };
-    let vm = VirtualMachine::new(guest, &hardware, &output)?;
+    let vm = VirtualMachine::new(guest, &hardware, &output, &[])?;
     vm.devices().add_disk(&DiskConfig {
         path: image.clone(),
         read_only: false,
