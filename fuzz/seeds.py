@@ -11,9 +11,9 @@ import struct
 
 INPUTS = pathlib.Path(__file__).resolve().parent / "common" / "inputs"
 
-BLOCK, NET, CONSOLE, RNG = range(4)
-# Queues are numbered through all devices: disk, net (2), console (2), entropy.
-DISK_QUEUE, NET_RX, NET_TX, CONSOLE_RX, CONSOLE_TX, RNG_QUEUE = range(6)
+BLOCK, NET, CONSOLE, RNG, BALLOON = range(5)
+# Queues are numbered through all devices: disk, net (2), console (2), entropy, balloon (3).
+DISK_QUEUE, NET_RX, NET_TX, CONSOLE_RX, CONSOLE_TX, RNG_QUEUE, INFLATE, DEFLATE, STATISTICS = range(9)
 NEXT, WRITE, INDIRECT = 1, 2, 4
 
 
@@ -114,6 +114,13 @@ RINGS = {
     + avail(CONSOLE_TX, 0) + notify(CONSOLE_TX) + RUN + config_changed(CONSOLE),
     "entropy": probe(RNG, 1) + desc(RNG_QUEUE, 0, 0x5000, 64, WRITE, 0) + avail(RNG_QUEUE, 0)
     + notify(RNG_QUEUE) + RUN,
+    "balloon": probe(BALLOON, 3, 2)
+    + store(0x5000, struct.pack(">IIII", 0x20, 0x21, 0x100, 0xFFFFFFFF))
+    + desc(INFLATE, 0, 0x5000, 16, 0, 0) + avail(INFLATE, 0) + notify(INFLATE) + RUN
+    + desc(DEFLATE, 0, 0x5000, 8, 0, 0) + avail(DEFLATE, 0) + notify(DEFLATE) + RUN,
+    "balloon-statistics": probe(BALLOON, 3, 2)
+    + store(0x5000, struct.pack(">HQHQ", 0, 77, 5, 88))
+    + desc(STATISTICS, 0, 0x5000, 20, 0, 0) + avail(STATISTICS, 0) + notify(STATISTICS) + RUN,
     "machine-reset": probe(BLOCK, 1) + block_request(0, 1) + MACHINE_RESET + probe(BLOCK, 1)
     + block_request(0, 2),
 }

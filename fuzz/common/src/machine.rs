@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! A machine without CPUs: a disk, a network interface, a console and a source of entropy on the
-//! bus, and an event loop that runs on demand.
+//! A machine without CPUs: a disk, a network interface, a console, a source of entropy and a balloon
+//! on the bus, and an event loop that runs on demand.
 
 use std::io::{self, Write};
 use std::os::unix::net::UnixDatagram;
@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use event_manager::{EventManager, MutEventSubscriber, SubscriberOps};
 use s390_extint::{ExternalInterrupt, VirtioEvent};
 use s390_hypervisor::{Error, Result, Vcpu, Vm};
+use s390_virtio_devices::balloon::Balloon;
 use s390_virtio_devices::block::{Block, BlockBackend};
 use s390_virtio_devices::bus::DeviceId;
 use s390_virtio_devices::console::{Console, ConsoleInput, ConsoleSize};
@@ -162,6 +163,7 @@ impl Machine {
         machine.add(Net::new(Box::new(link), MacAddress::local(1)).unwrap());
         machine.add(console);
         machine.add(Rng::host().unwrap());
+        machine.add(Balloon::new(PAGE).unwrap());
         machine
     }
 

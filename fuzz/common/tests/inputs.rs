@@ -63,6 +63,7 @@ fn seeds_reach_the_devices() {
         "net-transmit",
         "console",
         "entropy",
+        "balloon",
         "machine-reset",
     ] {
         assert!(interrupts(name) > 0, "{name}");

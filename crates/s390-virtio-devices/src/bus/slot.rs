@@ -126,19 +126,20 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
         if status == 0 {
             return self.reset_locked(&mut life);
         }
-        self.take_config()?;
         if life.gives_up(status) {
             // It frees its queues without a RESET.
             self.stop(&mut life);
             self.signal.retract()?;
             life.failed = true;
         } else if status & status::DRIVER_OK == 0 {
-            // A driver that begins: rings are as they were left by the previous one, which may
-            // be the same driver before a rebind without a RESET.
+            // A driver that begins: rings and configuration are as they were left by the previous
+            // one, which may be the same driver before a rebind without a RESET.
             self.stop(&mut life);
             self.signal.retract()?;
             self.view().zero_rings()?;
+            self.view().write_config(0, &self.device_config())?;
         } else if !life.failed {
+            self.take_config()?;
             self.start(&mut life)?;
             life.driver_ok = true;
         }

@@ -3,11 +3,12 @@
 
 use std::sync::{Arc, Mutex};
 
+use s390_virtio_devices::balloon::Balloon;
 use s390_virtio_devices::bus::DeviceId;
 use s390_virtio_devices::console::{Console, ConsoleSize};
 
-use crate::common::{Legacy, Machine};
-use crate::drivers::{Bound, CONSOLE};
+use crate::common::{Legacy, Machine, PAGE};
+use crate::drivers::{Bound, BALLOON, CONSOLE};
 use crate::kernel::{Handled, Kernel};
 use crate::linux::{each, Acceptance, Parameter};
 
@@ -102,5 +103,39 @@ fn the_stray_bit_of_2_6_26_changes_nothing() {
         assert!(kernel.test_feature(desc, 32));
         console.unbind();
         assert_eq!(kernel.config_get(desc, 0, 2), [0, 91]);
+    });
+}
+
+/// What one driver wrote is not for the next, however the first one ended.
+#[test]
+fn a_driver_begins_with_the_hosts_configuration() {
+    each(|release| {
+        let machine = Machine::new();
+        let balloon = Arc::new(Mutex::new(Balloon::<Legacy>::new(PAGE).unwrap()));
+        let id = machine.bus.add(balloon.clone()).unwrap();
+        let kernel = Kernel::boot(&machine, release);
+        let desc = kernel.devices(BALLOON)[0];
+        let actual = || {
+            machine.bus.look_at_config(id).unwrap();
+            balloon.lock().unwrap().actual()
+        };
+        // Pages in the balloon, little-endian even here.
+        let inflate = |pages: u32| {
+            machine.write(kernel.config(desc) + 4, &pages.to_le_bytes());
+            assert_eq!(actual(), u64::from(pages) * 4096);
+        };
+        Bound::prepare(&kernel, desc);
+        inflate(5);
+        kernel.fail_probe(desc);
+        let bound = Bound::prepare(&kernel, desc);
+        assert_eq!(actual(), 0);
+        kernel.driver_ok(desc);
+        inflate(6);
+        bound.unbind();
+        assert_eq!(actual(), 0);
+        Bound::prepare(&kernel, desc);
+        inflate(7);
+        machine.machine_reset();
+        assert_eq!(actual(), 0);
     });
 }

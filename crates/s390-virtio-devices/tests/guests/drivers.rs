@@ -12,6 +12,7 @@ pub const NET: u8 = 1;
 pub const BLOCK: u8 = 2;
 pub const CONSOLE: u8 = 3;
 pub const RNG: u8 = 4;
+pub const BALLOON: u8 = 5;
 
 /// A device with its driver bound.
 pub struct Bound<'k, 'm> {
@@ -27,6 +28,7 @@ fn driver_features(release: &Release, device_type: u8) -> u32 {
         NET => release.net_features,
         BLOCK => release.block_features,
         CONSOLE => release.console_features,
+        BALLOON => release.balloon_features,
         _ => 0,
     }
 }
@@ -59,6 +61,7 @@ pub fn queue_count(kernel: &Kernel<'_>, desc: u64, features: u32) -> u16 {
             2 * (u16::try_from(ports).unwrap() + 1)
         }
         CONSOLE => 2,
+        BALLOON => 2 + u16::from(has(1)),
         _ => 1,
     }
 }
@@ -69,7 +72,7 @@ impl<'k, 'm> Bound<'k, 'm> {
         let device_type = kernel.byte(desc);
         let wanted = driver_features(kernel.release, device_type);
         let features = kernel.begin_probe(desc, wanted);
-        if device_type == BLOCK {
+        if [BLOCK, BALLOON].contains(&device_type) {
             kernel.config_get(desc, 0, 8);
         }
         for &(feature, offset, len) in config_fields(device_type) {

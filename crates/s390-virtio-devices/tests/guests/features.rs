@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What is offered, what is accepted, and that the page has room for what it implies.
 
+use s390_virtio_devices::balloon::Balloon;
 use s390_virtio_devices::console::{Console, ConsoleSize};
 use s390_virtio_devices::net::{DatagramLink, MacAddress, Net};
 use s390_virtio_devices::rng::Rng;
 
-use crate::common::{disk, Machine};
-use crate::drivers::{config_fields, queue_count, Bound, BLOCK, CONSOLE, NET, RNG};
+use crate::common::{disk, Machine, PAGE};
+use crate::drivers::{config_fields, queue_count, Bound, BALLOON, BLOCK, CONSOLE, NET, RNG};
 use crate::kernel::Kernel;
 use crate::linux::each;
 
@@ -26,6 +27,7 @@ fn machine() -> Machine {
         machine.add(Console::new(Box::new(std::io::sink()), size).unwrap());
     }
     machine.add(Rng::host().unwrap());
+    machine.add(Balloon::new(PAGE).unwrap());
     machine
 }
 
@@ -35,7 +37,7 @@ fn configuration_space_and_queues_cover_every_offered_feature() {
     each(|release| {
         let machine = machine();
         let kernel = Kernel::boot(&machine, release);
-        for index in 0..5 {
+        for index in 0..6 {
             let device = machine.driver(index);
             let (desc, offered) = (device.desc, device.host_features());
             for &(feature, offset, len) in config_fields(kernel.byte(desc)) {
@@ -55,13 +57,13 @@ fn every_driver_finds_its_device() {
         let machine = machine();
         let kernel = Kernel::boot(&machine, release);
         let mut bound = Vec::new();
-        for device_type in [NET, CONSOLE, RNG, BLOCK] {
+        for device_type in [BALLOON, NET, CONSOLE, RNG, BLOCK] {
             for desc in kernel.devices(device_type) {
                 bound.push(Bound::probe(&kernel, desc));
             }
         }
-        assert_eq!(bound.len(), 5);
-        for (index, desc) in (0..5).map(|index| (index, machine.driver(index).desc)) {
+        assert_eq!(bound.len(), 6);
+        for (index, desc) in (0..6).map(|index| (index, machine.driver(index).desc)) {
             let device = machine.driver(index);
             let found = bound.iter().find(|bound| bound.desc == desc).unwrap();
             assert_eq!(device.accepted_features(), found.features);

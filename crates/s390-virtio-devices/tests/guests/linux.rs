@@ -61,6 +61,7 @@ pub struct Release {
     pub block_features: u32,
     pub net_features: u32,
     pub console_features: u32,
+    pub balloon_features: u32,
 }
 
 const INDIRECT: u32 = 1 << 28;
@@ -89,6 +90,7 @@ pub const RELEASES: [Release; 6] = [
         block_features: BLOCK_2008,
         net_features: NET_2008,
         console_features: 0,
+        balloon_features: 0x1,
     },
     Release {
         name: "2.6.32",
@@ -104,6 +106,7 @@ pub const RELEASES: [Release; 6] = [
         block_features: BLOCK_2009,
         net_features: NET_2009,
         console_features: 0x1,
+        balloon_features: 0x1,
     },
     Release {
         name: "2.6.39",
@@ -119,6 +122,7 @@ pub const RELEASES: [Release; 6] = [
         block_features: BLOCK_2011,
         net_features: NET_2009,
         console_features: 0x3,
+        balloon_features: 0x3,
     },
     Release {
         name: "3.10",
@@ -134,6 +138,7 @@ pub const RELEASES: [Release; 6] = [
         block_features: BLOCK_2012,
         net_features: NET_2013,
         console_features: 0x3,
+        balloon_features: 0x3,
     },
     Release {
         name: "3.19",
@@ -149,6 +154,7 @@ pub const RELEASES: [Release; 6] = [
         block_features: BLOCK_2012,
         net_features: NET_2013,
         console_features: 0x3,
+        balloon_features: 0x3,
     },
     Release {
         name: "4.14",
@@ -164,6 +170,7 @@ pub const RELEASES: [Release; 6] = [
         block_features: BLOCK_2012,
         net_features: NET_2013,
         console_features: 0x3,
+        balloon_features: 0x3,
     },
 ];
 
