@@ -44,7 +44,7 @@ const LATER: &[u8] = &[49, 52, 53, 58, 61];
 ///
 /// None has what this CPU lacks, even where machines of that name had it: decimal and hexadecimal
 /// floating point, message security assist, vectors, transactions, large pages, topology.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct CpuModel {
     name: &'static str,
     machine_type: u16,
@@ -100,6 +100,11 @@ impl CpuModel {
         bytes
     }
 
+    /// The machine type: four decimal digits in binary-coded form, 0x2817 for a z196.
+    pub fn machine_type(&self) -> u16 {
+        self.machine_type
+    }
+
     /// What STORE CPU ID stores: version 0xff as under KVM, no serial number, machine type,
     /// format bit.
     pub fn cpu_id(&self) -> u64 {
@@ -122,7 +127,8 @@ impl Default for CpuModel {
 mod tests {
     use super::*;
     use crate::cpu::pgm;
-    use crate::table::TABLE;
+    use crate::decode::{decode, Context};
+    use crate::table::{Format, Op, TABLE};
     use crate::testing::{assert_interrupted, cpu, run, DATA};
 
     fn model(name: &str) -> CpuModel {
@@ -211,6 +217,31 @@ mod tests {
                     true => run(&mut c, text).unwrap(),
                     false => assert_interrupted(&mut c, text, pgm::OPERATION),
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn test_the_table_decides_what_there_is() {
+        let ctx = Context {
+            addr: 0,
+            addr_mask: u64::MAX,
+            problem_state: false,
+            afp: true,
+        };
+        for model in CpuModel::NAMES.map(model) {
+            for e in TABLE.iter().filter(|e| e.format != Format::Pseudo) {
+                let key = u64::from(e.key);
+                let text = (key >> 8) << 40 | (key & 0xff) << 32 | key & 0xff;
+                let op = decode(text, &ctx, |bit| model.has(bit)).op;
+                let hidden = op == Op::Illegal;
+                assert_eq!(
+                    hidden,
+                    !model.has(e.facility),
+                    "{} {}",
+                    model.name,
+                    e.mnemonic
+                );
             }
         }
     }

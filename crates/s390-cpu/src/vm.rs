@@ -87,7 +87,7 @@ impl SoftVm {
     pub fn new_vcpu(&self, address: u16) -> BackendResult<SoftVcpu> {
         let cpu = Cpu::new(
             address,
-            self.model.clone(),
+            self.model,
             self.ram.clone(),
             self.clock.clone(),
             self.floating.clone(),

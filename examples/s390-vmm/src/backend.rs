@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use s390_cpu::{Config, Memory, SoftVm};
+use s390_cpu::{Config, CpuModel, Memory, SoftVm};
 use s390_hypervisor::Vm;
 use s390_kvm::KvmVm;
 use vm_memory::GuestAddress;
@@ -50,11 +50,24 @@ impl Hypervisor {
         }
     }
 
+    /// Checks that it can show the guest a CPU of this model.
+    pub(crate) fn check_model(self, model: CpuModel) -> Result<()> {
+        match self {
+            Hypervisor::Kvm if model != CpuModel::default() => Err(Error::CpuModel(model.name())),
+            _ => Ok(()),
+        }
+    }
+
     /// Makes a virtual machine without CPUs on `memory`.
-    pub(crate) fn create_vm(self, memory: &Memory) -> Result<Arc<dyn Vm>> {
+    pub(crate) fn create_vm(self, memory: &Memory, model: CpuModel) -> Result<Arc<dyn Vm>> {
+        self.check_model(model)?;
+        let config = Config {
+            model,
+            ..Config::default()
+        };
         Ok(match self {
             Hypervisor::Kvm => Arc::new(KvmVm::new(memory)?),
-            Hypervisor::Emulated => Arc::new(SoftVm::new(memory, Config::default())?),
+            Hypervisor::Emulated => Arc::new(SoftVm::new(memory, config)?),
         })
     }
 }
@@ -88,5 +101,17 @@ mod tests {
         assert_eq!(Hypervisor::choose(Backend::Kvm).is_ok(), usable);
         let emulated = Hypervisor::choose(Backend::Emulated).unwrap();
         assert_eq!(emulated, Hypervisor::Emulated);
+    }
+
+    #[test]
+    fn kvm_has_no_models() {
+        let z10 = CpuModel::by_name("z10").unwrap();
+        let refusal = Hypervisor::Kvm.check_model(z10).unwrap_err();
+        assert_eq!(
+            refusal.to_string(),
+            "KVM shows the guest the CPU of its host: --cpu z10 needs --backend emulated"
+        );
+        assert!(Hypervisor::Kvm.check_model(CpuModel::default()).is_ok());
+        assert!(Hypervisor::Emulated.check_model(z10).is_ok());
     }
 }

@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use s390_cpu::CpuModel;
 use s390_sclp::Consoles;
 use s390_virtio_devices::net::MacAddress;
 
@@ -81,6 +83,10 @@ pub struct BootArguments {
         hide_possible_values = true
     )]
     sclp_console: SclpConsoleArgument,
+    /// The model of the software CPU: a machine with its facilities, as far as this CPU has them,
+    /// or max for all that it has.
+    #[arg(long, value_name = "MODEL", default_value = "max", value_parser = cpu_model())]
+    cpu: CpuModel,
     /// Print instructions, exits and processor time of each CPU at the end.
     #[arg(long)]
     stats: bool,
@@ -307,6 +313,7 @@ impl From<BootArguments> for VmConfig {
             hardware: Hardware {
                 memory_size: arguments.memory,
                 backend: arguments.machine.backend.into(),
+                cpu: arguments.cpu,
                 sclp_consoles: arguments.sclp_console.into(),
                 hotplug: arguments.hotplug,
             },
@@ -343,6 +350,13 @@ fn size(text: &str) -> Result<u64, String> {
         .map_err(|_| "not a number with a suffix K, M, G or T".to_owned())?;
     let size = number.checked_mul(1 << shift);
     size.ok_or_else(|| "more than there can be".to_owned())
+}
+
+/// A CPU model by its name.
+fn cpu_model() -> impl TypedValueParser<Value = CpuModel> {
+    // Whatever is not a name, the parser of names has refused.
+    PossibleValuesParser::new(CpuModel::NAMES)
+        .map(|name| CpuModel::by_name(&name).unwrap_or_default())
 }
 
 /// A size of RAM.
@@ -497,6 +511,7 @@ mod tests {
         let hardware = Hardware {
             memory_size: 256 << 20,
             backend: Backend::Auto,
+            cpu: CpuModel::max(),
             sclp_consoles: Consoles::Vt220,
             hotplug: false,
         };
@@ -533,6 +548,8 @@ mod tests {
             "none",
             "--backend",
             "emulated",
+            "--cpu",
+            "z10",
             "--stats",
             "--port",
             "name=org.example.log,file=out",
@@ -547,6 +564,7 @@ mod tests {
         let hardware = Hardware {
             memory_size: 1 << 30,
             backend: Backend::Emulated,
+            cpu: CpuModel::by_name("z10").unwrap(),
             sclp_consoles: Consoles::None,
             hotplug: true,
         };
@@ -673,6 +691,7 @@ mod tests {
         }
         assert_eq!(boot(&["--hotplug"]).unwrap_err().exit_code(), 2);
         assert_eq!(boot(&["--backend", "xen"]).unwrap_err().exit_code(), 2);
+        assert_eq!(boot(&["--cpu", "z9"]).unwrap_err().exit_code(), 2);
         let error = boot(&["--sclp-console", "hvc0"]).unwrap_err();
         assert_eq!(error.exit_code(), 2);
         let error = Cli::try_parse_from(["s390-vmm", "boot"]).unwrap_err();

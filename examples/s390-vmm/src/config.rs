@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use s390_cpu::CpuModel;
 use s390_sclp::Consoles;
 use s390_virtio_devices::net::MacAddress;
 use serde::{Deserialize, Serialize};
@@ -69,6 +70,9 @@ pub struct Hardware {
     pub memory_size: u64,
     /// What runs the guest.
     pub backend: Backend,
+    /// The model of the software CPU. KVM shows the guest the CPU of its host: any other model than
+    /// the default one is refused.
+    pub cpu: CpuModel,
     /// The consoles that the SCLP offers, beside the virtio console, which is always there.
     pub sclp_consoles: Consoles,
     /// Whether a running guest is told of a device that is added. Linux before 2.6.36 would take

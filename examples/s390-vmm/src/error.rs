@@ -49,6 +49,9 @@ pub enum Error {
     /// KVM was asked for and cannot be used.
     #[error("KVM cannot be used (--backend emulated needs none)")]
     Kvm(#[from] s390_kvm::Error),
+    /// A CPU model was asked for that the backend cannot show.
+    #[error("KVM shows the guest the CPU of its host: --cpu {0} needs --backend emulated")]
+    CpuModel(&'static str),
     /// The software CPU cannot be made.
     #[error("cannot make the software CPU")]
     Cpu(#[from] s390_cpu::Error),

@@ -66,8 +66,9 @@ impl VirtualMachine {
     ) -> Result<Self> {
         let ram_size = hardware.memory_size;
         let hypervisor = Hypervisor::choose(hardware.backend)?;
+        hypervisor.check_model(hardware.cpu)?;
         let (memory, page) = allocate(ram_size, hypervisor)?;
-        let vm = hypervisor.create_vm(&memory)?;
+        let vm = hypervisor.create_vm(&memory, hardware.cpu)?;
         let bus = Arc::new(VirtioBus::new(memory.clone(), page, vm.clone())?);
         bus.set_early_console(Box::new(output.of(Source::Sclp)));
         let mut sclp_output = output.of(Source::Sclp);
@@ -85,7 +86,10 @@ impl VirtualMachine {
             .map(|address| vm.create_vcpu(address))
             .collect::<s390_hypervisor::Result<Vec<_>>>()?;
         let machine = Machine::new(Parts {
-            config: MachineConfig::new(ram_size),
+            config: MachineConfig {
+                machine_type: hardware.cpu.machine_type(),
+                ..MachineConfig::new(ram_size)
+            },
             memory: Memory::clone(&memory),
             vm: vm.clone(),
             sclp: sclp.clone(),

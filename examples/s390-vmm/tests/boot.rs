@@ -75,6 +75,17 @@ fn a_guest_that_powers_off() {
     );
 }
 
+/// The guest is compiled for a z10: an older machine lacks instructions of it.
+#[test]
+fn cpu_models() {
+    for model in ["z10", "z196", "max"] {
+        let output = boot(&["--cpu", model]);
+        assert_eq!(output.status.code(), Some(0), "{model}");
+    }
+    let output = boot(&["--cpu", "z900"]);
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output.stdout));
+}
+
 #[test]
 fn a_guest_that_crashes_shows_its_psw() {
     for (how, address) in [("program", "dead"), ("panic", "0bad")] {
