@@ -5,6 +5,7 @@ mod common;
 
 use std::sync::Mutex;
 
+use common::echo::Echo;
 use common::*;
 use log::{LevelFilter, Log, Metadata, Record};
 use s390_vring::Buffer;
@@ -39,6 +40,22 @@ fn break_a_rule(machine: &Machine) {
     assert_eq!(driver.status(), 0x47);
 }
 
+/// Makes both queues of a device stop.
+fn break_two_rules_at_once() {
+    let machine = Machine::new();
+    machine.add(Echo::new(&[8, 8], 0));
+    let driver = machine.driver(0);
+    driver.begin_probe(0);
+    driver.finish_probe();
+    for queue in 0..2 {
+        let avail = driver.ring_address(queue) + driver.layout(queue).avail_ring() as u64;
+        machine.write(avail + 2, &9u16.to_be_bytes());
+        driver.kick(queue);
+    }
+    machine.run_events();
+    assert_eq!(driver.status(), 0x47);
+}
+
 #[test]
 fn one_line_for_a_breach_and_few_for_many() {
     log::set_logger(&Lines).unwrap();
@@ -50,6 +67,9 @@ fn one_line_for_a_breach_and_few_for_many() {
     let lines = take();
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].starts_with("virtio0 block: stopped until the guest resets it"));
+    break_two_rules_at_once();
+    let lines = take();
+    assert_eq!(lines.len(), 1, "{lines:?}");
     for _ in 0..1000 {
         break_a_rule(&machine);
     }

@@ -22,6 +22,8 @@ struct Shape {
     config: Vec<u8>,
     written: Arc<Mutex<Vec<u8>>>,
     refuses: bool,
+    /// The features that it was activated with.
+    accepted: Arc<Mutex<u64>>,
 }
 
 impl Shape {
@@ -33,6 +35,7 @@ impl Shape {
             config: (1..).take(config_len).collect(),
             written: Arc::default(),
             refuses: false,
+            accepted: Arc::default(),
         }
     }
 
@@ -70,7 +73,8 @@ impl VirtioDevice<Legacy> for Shape {
         &[]
     }
 
-    fn activate(&mut self, _: Activation<Legacy>) -> Result<(), ActivateError> {
+    fn activate(&mut self, activation: Activation<Legacy>) -> Result<(), ActivateError> {
+        *self.accepted.lock().unwrap() = activation.driver_features;
         match self.refuses {
             true => Err("does not want to".into()),
             false => Ok(()),
@@ -253,6 +257,14 @@ fn a_device_that_refuses_its_driver_is_broken() {
 fn features_that_were_not_offered_do_not_count() {
     let machine = Machine::new();
     machine.add(disk().0);
+    let mut shape = Shape::new(&[8], 0);
+    shape.features = 0x8001;
+    let accepted = shape.accepted.clone();
+    machine.bus.add(shape.shared()).unwrap();
+    machine.driver(1).begin_probe(u32::MAX);
+    machine.driver(1).finish_probe();
+    // Those of the ring are the bus's.
+    assert_eq!(*accepted.lock().unwrap(), 0x3100_8001);
     let driver = machine.driver(0);
     // All bits, as a guest might leave them there that never cleared its half.
     driver.begin_probe(u32::MAX);

@@ -80,7 +80,16 @@ impl MutEventSubscriber for Echo {
         };
         let (queue, memory) = (&mut active.queues[usize::from(index)], &*active.memory);
         loop {
-            while let Some(chain) = queue.pop_descriptor_chain(memory).unwrap() {
+            loop {
+                let chain = match queue.pop_descriptor_chain(memory) {
+                    Ok(Some(chain)) => chain,
+                    Ok(None) => break,
+                    Err(error) => {
+                        // A simple device, that says so for each of its queues.
+                        active.driver.needs_reset(&error);
+                        return;
+                    }
+                };
                 let mut writer = chain.writer(memory).unwrap();
                 writer.write_obj(self.next.to_be()).unwrap();
                 self.next += 1;

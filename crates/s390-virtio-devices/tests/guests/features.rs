@@ -11,7 +11,9 @@ use crate::drivers::{config_fields, queue_count, Bound, BALLOON, BLOCK, CONSOLE,
 use crate::kernel::Kernel;
 use crate::linux::each;
 
-/// One of each kind.
+const DEVICES: usize = 7;
+
+/// One of each kind, consoles in three ways.
 fn machine() -> Machine {
     let machine = Machine::new();
     machine.add(disk().0);
@@ -26,6 +28,12 @@ fn machine() -> Machine {
     ] {
         machine.add(Console::new(Box::new(std::io::sink()), size).unwrap());
     }
+    let ports = Console::new(Box::new(std::io::sink()), None).unwrap();
+    machine.add(
+        ports
+            .with_port("org.example.0", Box::new(std::io::sink()))
+            .unwrap(),
+    );
     machine.add(Rng::host().unwrap());
     machine.add(Balloon::new(PAGE).unwrap());
     machine
@@ -37,7 +45,7 @@ fn configuration_space_and_queues_cover_every_offered_feature() {
     each(|release| {
         let machine = machine();
         let kernel = Kernel::boot(&machine, release);
-        for index in 0..6 {
+        for index in 0..DEVICES {
             let device = machine.driver(index);
             let (desc, offered) = (device.desc, device.host_features());
             for &(feature, offset, len) in config_fields(kernel.byte(desc)) {
@@ -62,8 +70,8 @@ fn every_driver_finds_its_device() {
                 bound.push(Bound::probe(&kernel, desc));
             }
         }
-        assert_eq!(bound.len(), 6);
-        for (index, desc) in (0..6).map(|index| (index, machine.driver(index).desc)) {
+        assert_eq!(bound.len(), DEVICES);
+        for (index, desc) in (0..DEVICES).map(|index| (index, machine.driver(index).desc)) {
             let device = machine.driver(index);
             let found = bound.iter().find(|bound| bound.desc == desc).unwrap();
             assert_eq!(device.accepted_features(), found.features);
