@@ -11,7 +11,8 @@ use s390_sclp::Consoles;
 use s390_virtio_devices::net::MacAddress;
 
 use crate::config::{
-    Backend, ConsoleConfig, DiskConfig, Hardware, NetConfig, PortConfig, VmConfig,
+    Backend, ConsoleConfig, DiskConfig, Hardware, NetConfig, NetFields, NetLink, PortConfig,
+    VmConfig,
 };
 use crate::control::{self, DeviceRef};
 use crate::inspect::PageSource;
@@ -60,8 +61,9 @@ pub struct BootArguments {
     /// A disk on a raw image: path=F[,readonly]. May be given more than once.
     #[arg(long, value_name = "path=F[,readonly]")]
     disk: Vec<DiskConfig>,
-    /// A network interface on a tap device: tap=NAME[,mac=..]. May be given more than once.
-    #[arg(long, value_name = "tap=NAME[,mac=..]")]
+    /// A network interface on a tap device, tap=NAME[,mac=..], or on a socket that somebody like
+    /// passt listens on, stream=SOCKET[,mac=..]. May be given more than once.
+    #[arg(long, value_name = "tap=NAME|stream=SOCKET[,mac=..]")]
     net: Vec<NetConfig>,
     /// A port beside the virtio console, whose output goes to a file: name=NAME,file=F. Linux has
     /// it as /dev/virtio-ports/NAME. May be given more than once.
@@ -137,8 +139,8 @@ enum CtlCommand {
     },
     /// Add a network interface.
     AddNet {
-        /// The interface: tap=NAME[,mac=..].
-        #[arg(value_name = "tap=NAME[,mac=..]")]
+        /// The interface: tap=NAME[,mac=..] or stream=SOCKET[,mac=..].
+        #[arg(value_name = "tap=NAME|stream=SOCKET[,mac=..]")]
         net: NetConfig,
     },
     /// Change the capacity of a disk. An image that is too small grows; one that is larger than
@@ -203,7 +205,13 @@ impl CtlArguments {
                 path: std::path::absolute(disk.path)?,
                 ..disk
             }),
-            CtlCommand::AddNet { net } => control::Command::AddNet(net),
+            CtlCommand::AddNet { net } => control::Command::AddNet(NetConfig {
+                link: match net.link {
+                    NetLink::Stream(path) => NetLink::Stream(std::path::absolute(path)?),
+                    tap => tap,
+                },
+                ..net
+            }),
             CtlCommand::ResizeDisk { disk, size } => control::Command::ResizeDisk {
                 disk: match disk {
                     DeviceRef::Path(path) => DeviceRef::Path(std::path::absolute(path)?),
@@ -421,21 +429,19 @@ impl FromStr for NetConfig {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (mut tap, mut mac) = (None, None);
+        let mut fields = NetFields::default();
         words(text, |key, value| {
             match (key, value) {
-                ("tap", Some(value)) => tap = Some(value.to_owned()),
+                ("tap", Some(value)) => fields.tap = Some(value.to_owned()),
+                ("stream", Some(value)) => fields.stream = Some(value.into()),
                 ("mac", Some(value)) => {
-                    mac = Some(value.parse::<MacAddress>().map_err(|e| e.to_string())?);
+                    fields.mac = Some(value.parse::<MacAddress>().map_err(|e| e.to_string())?);
                 }
-                _ => return Err(unknown(key, "tap=NAME[,mac=..]")),
+                _ => return Err(unknown(key, "tap=NAME or stream=SOCKET, and mac=..")),
             }
             Ok(())
         })?;
-        Ok(NetConfig {
-            tap: tap.ok_or("a network interface needs tap=NAME")?,
-            mac,
-        })
+        Ok(fields.try_into()?)
     }
 }
 
@@ -577,7 +583,7 @@ mod tests {
         assert_eq!(
             config.nets[0],
             NetConfig {
-                tap: "tap0".into(),
+                link: NetLink::Tap("tap0".into()),
                 mac: None
             }
         );
@@ -619,6 +625,12 @@ mod tests {
             ctl(&["resize-disk", "0"]).unwrap(),
             control::Command::ResizeDisk { size: None, .. }
         ));
+        let net = NetConfig {
+            link: NetLink::Stream("/s".into()),
+            mac: None,
+        };
+        let command = control::Command::AddNet(net);
+        assert_eq!(ctl(&["add-net", "stream=/s"]).unwrap(), command);
         let link = |net, up| control::Command::Link { net, up };
         assert_eq!(ctl(&["link", "down"]).unwrap(), link(0, false));
         assert_eq!(ctl(&["link", "up", "1"]).unwrap(), link(1, true));
@@ -676,6 +688,7 @@ mod tests {
             ["--disk", "path=a,rw"],
             ["--disk", "path=a,"],
             ["--net", "tap="],
+            ["--net", "tap=t,stream=s"],
             ["--net", "mac=02:00:00:00:00:01"],
             ["--net", "tap=t,mac=1"],
             ["--port", "name=a"],

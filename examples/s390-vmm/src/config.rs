@@ -33,13 +33,63 @@ pub struct DiskConfig {
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "NetFields", into = "NetFields")]
 pub struct NetConfig {
-    /// Name of the tap device.
-    pub tap: String,
+    /// What is at the other end.
+    pub link: NetLink,
     /// Hardware address; one that depends on the interface's number if not given.
-    #[serde(default, with = "mac")]
     pub mac: Option<MacAddress>,
+}
+
+/// What is at the other end of a network interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetLink {
+    /// The tap device of this name.
+    Tap(String),
+    /// Whoever listens on this Unix stream socket, with the framing of QEMU's `-netdev stream`.
+    Stream(PathBuf),
+}
+
+/// [`NetConfig`] as its user writes it.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NetFields {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tap: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stream: Option<PathBuf>,
+    #[serde(default, with = "mac")]
+    pub(crate) mac: Option<MacAddress>,
+}
+
+impl TryFrom<NetFields> for NetConfig {
+    type Error = &'static str;
+
+    fn try_from(fields: NetFields) -> Result<Self, Self::Error> {
+        let link = match (fields.tap, fields.stream) {
+            (Some(tap), None) => NetLink::Tap(tap),
+            (None, Some(path)) => NetLink::Stream(path),
+            _ => return Err("a network interface needs either tap=NAME or stream=SOCKET"),
+        };
+        Ok(NetConfig {
+            link,
+            mac: fields.mac,
+        })
+    }
+}
+
+impl From<NetConfig> for NetFields {
+    fn from(net: NetConfig) -> Self {
+        let (tap, stream) = match net.link {
+            NetLink::Tap(tap) => (Some(tap), None),
+            NetLink::Stream(path) => (None, Some(path)),
+        };
+        NetFields {
+            tap,
+            stream,
+            mac: net.mac,
+        }
+    }
 }
 
 /// A port of the console device, into which the guest writes.

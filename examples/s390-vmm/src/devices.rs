@@ -13,12 +13,12 @@ use s390_virtio_devices::balloon::Balloon;
 use s390_virtio_devices::block::{Block, RawFile};
 use s390_virtio_devices::bus::DeviceId;
 use s390_virtio_devices::console::{Console, ConsoleSize};
-use s390_virtio_devices::net::{MacAddress, Net, NetBackend, Tap};
+use s390_virtio_devices::net::{MacAddress, Net, NetBackend, StreamLink, Tap};
 use s390_virtio_devices::rng::Rng;
 use s390_virtio_devices::{S390Legacy, VirtioBus, VirtioDevice};
 use serde_json::{json, Value};
 
-use crate::config::{DiskConfig, NetConfig};
+use crate::config::{DiskConfig, NetConfig, NetLink};
 use crate::control::DeviceRef;
 use crate::event_loop::{Subscribe, Subscriber};
 use crate::{Error, Result};
@@ -88,13 +88,17 @@ impl Devices {
         self.add("disk", block, |device| Kind::Disk { device, path })
     }
 
-    /// Adds a network interface on a tap device.
-    pub(crate) fn add_tap(&self, net: &NetConfig) -> Result<Device> {
-        self.add_net(Box::new(Tap::open(&net.tap)?), net.mac)
+    /// Adds a network interface.
+    pub(crate) fn add_net(&self, net: &NetConfig) -> Result<Device> {
+        let backend: Box<dyn NetBackend> = match &net.link {
+            NetLink::Tap(name) => Box::new(Tap::open(name)?),
+            NetLink::Stream(path) => Box::new(StreamLink::connect(path)?),
+        };
+        self.add_net_on(backend, net.mac)
     }
 
-    /// Adds a network interface.
-    pub(crate) fn add_net(
+    /// Adds a network interface on a link that is there.
+    pub(crate) fn add_net_on(
         &self,
         backend: Box<dyn NetBackend>,
         mac: Option<MacAddress>,

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use s390_virtio_devices::balloon::BalloonError;
 use s390_virtio_devices::block::RawFileError;
 use s390_virtio_devices::bus::BusError;
-use s390_virtio_devices::net::TapError;
+use s390_virtio_devices::net::{StreamError, TapError};
 
 /// Why a machine cannot be put together or run. Sentences, whose causes are their sources.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +22,9 @@ pub enum Error {
     /// A tap device cannot be used.
     #[error(transparent)]
     Tap(#[from] TapError),
+    /// A socket cannot be a link.
+    #[error(transparent)]
+    Stream(#[from] StreamError),
     /// The console's file cannot be opened.
     #[error("cannot open console file {path:?}")]
     ConsoleFile {

@@ -59,7 +59,7 @@ pub fn boot(config: &VmConfig) -> Result<End> {
         vm.devices().add_disk(disk)?;
     }
     for net in &config.nets {
-        vm.devices().add_tap(net)?;
+        vm.devices().add_net(net)?;
     }
     if config.balloon {
         vm.devices().add_balloon(config.hardware.memory_size)?;

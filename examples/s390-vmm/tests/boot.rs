@@ -4,6 +4,8 @@
 mod common;
 
 use std::fs;
+use std::io::Read;
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 use std::process::{Output, Stdio};
 
@@ -233,4 +235,30 @@ fn the_transport_can_be_watched() {
         let at = rest.find(event);
         rest = &rest[at.unwrap_or_else(|| panic!("{event:?} is not in: {stderr}"))..];
     }
+}
+
+#[test]
+fn frames_travel_over_a_stream_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("net");
+    let listener = UnixListener::bind(&path).unwrap();
+    let mut child = vmm()
+        .args(["boot", "--backend", "emulated", "--memory", "64M"])
+        .args(["--kernel", GUEST, "--console", "none"])
+        .args(["--cmdline", "ip=10.0.2.15 peer=10.0.2.2"])
+        .arg("--net")
+        .arg(format!("stream={},mac=02:00:00:00:00:2a", path.display()))
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let (mut stream, _) = listener.accept().unwrap();
+    let mut length = [0; 4];
+    stream.read_exact(&mut length).unwrap();
+    let mut frame = vec![0; u32::from_be_bytes(length) as usize];
+    stream.read_exact(&mut frame).unwrap();
+    // An ARP request to everybody.
+    assert_eq!(frame[..6], [0xff; 6]);
+    assert_eq!(frame[6..14], [2, 0, 0, 0, 0, 0x2a, 0x08, 0x06]);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

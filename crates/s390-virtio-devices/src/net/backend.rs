@@ -19,4 +19,10 @@ pub trait NetBackend: Send {
 
     /// Sends one frame as a whole; [`io::ErrorKind::WouldBlock`] when the link is full.
     fn write_frame(&mut self, frame: &[u8]) -> io::Result<()>;
+
+    /// Goes on with a frame that was taken and could not be sent whole; called when the
+    /// descriptor becomes writable.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

@@ -24,7 +24,7 @@ const CONFIG_LEN: usize = 8;
 /// A network interface: a receive and a transmit queue in front of a [`NetBackend`].
 pub struct Net<T: Transport> {
     pub(super) backend: Box<dyn NetBackend>,
-    mac: MacAddress,
+    pub(super) mac: MacAddress,
     link_up: bool,
     pub(super) events: QueueEvents,
     pub(super) handler: Option<NetHandler<T>>,

@@ -49,6 +49,9 @@ impl<T: Transport> MutEventSubscriber for Net<T> {
     fn process(&mut self, events: Events, _: &mut EventOps<'_>) {
         match events.data() {
             BACKEND => {
+                if let Err(error) = self.backend.flush() {
+                    log::debug!("net {}: cannot send: {error}", self.mac);
+                }
                 self.process_rx();
                 self.process_tx();
             }

@@ -8,6 +8,7 @@ mod event_handler;
 mod handler;
 mod mac;
 mod metrics;
+mod stream;
 mod tap;
 
 pub use backend::{NetBackend, MAX_FRAME};
@@ -16,4 +17,5 @@ pub use device::Net;
 pub use handler::NetHandler;
 pub use mac::{MacAddress, MacAddressError};
 pub use metrics::NetMetrics;
+pub use stream::{StreamError, StreamLink};
 pub use tap::{Tap, TapError};

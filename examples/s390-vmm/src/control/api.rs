@@ -194,6 +194,7 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::NetLink;
 
     fn disk(path: &str, read_only: bool) -> DiskConfig {
         DiskConfig {
@@ -214,7 +215,7 @@ mod tests {
             Command::Reset,
             Command::AddDisk(disk("/a", true)),
             Command::AddNet(NetConfig {
-                tap: "tap0".into(),
+                link: NetLink::Tap("tap0".into()),
                 mac: Some("02:00:00:00:00:01".parse().unwrap()),
             }),
             Command::ResizeDisk {
@@ -292,6 +293,12 @@ mod tests {
                 "/api/v1/vm.add-net",
                 r#"{"tap":"t","mac":"1"}"#,
                 "add-net cannot be understood: ",
+            ),
+            (
+                "PUT",
+                "/api/v1/vm.add-net",
+                r#"{"tap":"t","stream":"s"}"#,
+                "add-net cannot be understood: a network interface needs either tap=NAME or stream",
             ),
         ] {
             let error = Command::from_request(method, path, body.as_bytes()).unwrap_err();

@@ -63,7 +63,7 @@ impl Manager {
             },
             Command::Reset => self.reset(),
             Command::AddDisk(disk) => self.added(self.devices.add_disk(&disk)?),
-            Command::AddNet(net) => self.added(self.devices.add_tap(&net)?),
+            Command::AddNet(net) => self.added(self.devices.add_net(&net)?),
             Command::ResizeDisk { disk, size } => {
                 let size = self.devices.resize_disk(&disk, size)?;
                 Ok(Answer::Json(json!({ "size": size })))
