@@ -47,6 +47,11 @@ fn a_page_full_to_the_last_byte() {
         for _ in 0..13 {
             machine.add(Echo::new(&[8], 255));
         }
+        let refused = |echo| {
+            let result = machine.bus.add(Arc::new(Mutex::new(echo)));
+            assert!(matches!(result, Err(BusError::Page(_))));
+        };
+        refused(Echo::new(&[8, 8], 240));
         let id = machine.add(Echo::new(&[8, 8], 239));
         let kernel = Kernel::boot(&machine, release);
         let desc = machine.driver(13).desc;
@@ -56,7 +61,6 @@ fn a_page_full_to_the_last_byte() {
         kernel.find_vq(desc, 1, features);
         kernel.driver_ok(desc);
         assert!(!machine.bus.needs_reset(id).unwrap());
-        let more = Arc::new(Mutex::new(Echo::new(&[], 0)));
-        assert!(matches!(machine.bus.add(more), Err(BusError::Page(_))));
+        refused(Echo::new(&[], 0));
     });
 }
