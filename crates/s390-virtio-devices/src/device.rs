@@ -19,7 +19,7 @@ pub trait Transport: 'static {
     /// The virtqueue.
     type Queue: DeviceQueue + Send;
     /// Guest memory, which queues and buffers lie in.
-    type Memory: GuestMemory + Send + Sync;
+    type Memory: GuestMemory + Send + Sync + 'static;
 }
 
 /// How a device reaches its driver. Callable from any thread, without any lock held by the
@@ -93,6 +93,12 @@ pub trait VirtioDevice<T: Transport>: Send {
     /// driver decide and ignores the rest.
     fn write_config(&mut self, offset: usize, data: &[u8]) {
         let _ = (offset, data);
+    }
+
+    /// Whether a driver may change configuration bytes. The transport of 2008 does not hear of it:
+    /// it looks at each notification then, so that what is notified is done in the new way.
+    fn has_writable_config(&self) -> bool {
+        false
     }
 
     /// One event per queue, the same for the device's whole life. The transport writes it when

@@ -44,6 +44,8 @@ pub enum Progress {
 pub(crate) enum Disposition {
     /// It goes back to the driver, this many bytes of its writable buffers having been written.
     Used(u32),
+    /// The device keeps it, and gives it back with [`Drain::give_back`] when it is done.
+    Kept,
     /// Nothing can be done with it now: it stays available and the handler stops, until
     /// something else than the driver wakes it.
     Later,
@@ -81,58 +83,105 @@ impl<Q: DeviceQueue, M: GuestMemory> Drain<'_, Q, M> {
     /// Interrupts the driver once, if anything was used and it wants that.
     pub(crate) fn run(
         mut self,
-        mut handle: impl FnMut(&DescriptorChain) -> Result<Disposition, ChainError>,
+        handle: impl FnMut(&DescriptorChain) -> Result<Disposition, ChainError>,
     ) -> Result<Progress, HandlerError> {
-        let queue = self.index;
-        self.try_run(&mut handle).map_err(|error| match error {
-            ChainError::Queue(source) => HandlerError::Queue { queue, source },
-            ChainError::Request(what) => HandlerError::Request { queue, what },
-        })
+        let (progress, used) = self.take(handle)?;
+        self.signal(used)?;
+        Ok(progress)
     }
 
-    fn try_run(
+    /// Like [`run`](Self::run), but without the interruption: for a device that gives back more
+    /// before it calls [`signal`](Self::signal). Returns how many chains were used.
+    pub(crate) fn take(
         &mut self,
+        mut handle: impl FnMut(&DescriptorChain) -> Result<Disposition, ChainError>,
+    ) -> Result<(Progress, u16), HandlerError> {
+        let mut turn = Turn {
+            left: self.queue.size(),
+            used: 0,
+        };
+        let progress = self.try_take(&mut turn, &mut handle);
+        Ok((progress.map_err(|error| self.error(error))?, turn.used))
+    }
+
+    /// Gives back a chain of which so many bytes were written.
+    pub(crate) fn give_back(
+        &mut self,
+        chain: &DescriptorChain,
+        len: u32,
+    ) -> Result<(), ChainError> {
+        self.queue.add_used(self.memory, chain.head_index(), len)?;
+        self.metrics.chains.inc();
+        let bytes = u64::from(chain.readable_bytes()) + u64::from(len);
+        self.metrics.bytes.add(bytes);
+        Ok(())
+    }
+
+    /// Interrupts the driver, if any chain was used and it wants that.
+    pub(crate) fn signal(&mut self, used: u16) -> Result<(), HandlerError> {
+        if used == 0 {
+            return Ok(());
+        }
+        let wanted = self.queue.needs_notification(self.memory);
+        if wanted.map_err(|error| self.error(error.into()))? {
+            self.metrics.interrupts.inc();
+            self.driver.signal_used_queue(self.index);
+        } else {
+            self.metrics.suppressed.inc();
+            let (name, index) = (self.driver.name(), self.index);
+            log::trace!("{name}: queue {index}: used, no interruption wanted");
+        }
+        Ok(())
+    }
+
+    /// What a handler says when `error` comes up in this queue.
+    pub(crate) fn error(&self, error: ChainError) -> HandlerError {
+        let queue = self.index;
+        match error {
+            ChainError::Queue(source) => HandlerError::Queue { queue, source },
+            ChainError::Request(what) => HandlerError::Request { queue, what },
+        }
+    }
+
+    fn try_take(
+        &mut self,
+        turn: &mut Turn,
         handle: &mut impl FnMut(&DescriptorChain) -> Result<Disposition, ChainError>,
     ) -> Result<Progress, ChainError> {
-        let budget = self.queue.size();
-        let mut used = 0;
-        let progress = loop {
+        loop {
             self.queue.disable_notification(self.memory)?;
-            if let Some(progress) = self.pass(budget, &mut used, handle)? {
+            if let Some(progress) = self.pass(turn, handle)? {
                 // Notifications stay off: the driver is not what the chain waits for.
-                break progress;
+                return Ok(progress);
             }
-            if used == budget {
-                break Progress::More;
+            if turn.left == 0 {
+                return Ok(Progress::More);
             }
             if !self.queue.enable_notification(self.memory)? {
-                break Progress::Idle;
+                return Ok(Progress::Idle);
             }
-        };
-        if used > 0 {
-            self.signal()?;
         }
-        Ok(progress)
     }
 
     /// One pass over the queue; returns where it stopped if a chain has to wait.
     fn pass(
         &mut self,
-        budget: u16,
-        used: &mut u16,
+        turn: &mut Turn,
         handle: &mut impl FnMut(&DescriptorChain) -> Result<Disposition, ChainError>,
     ) -> Result<Option<Progress>, ChainError> {
-        while *used < budget {
+        while turn.left > 0 {
             let Some(chain) = self.queue.pop_descriptor_chain(self.memory)? else {
                 break;
             };
             let progress = match handle(&chain)? {
                 Disposition::Used(len) => {
-                    self.queue.add_used(self.memory, chain.head_index(), len)?;
-                    self.metrics.chains.inc();
-                    let bytes = u64::from(chain.readable_bytes()) + u64::from(len);
-                    self.metrics.bytes.add(bytes);
-                    *used += 1;
+                    self.give_back(&chain, len)?;
+                    turn.used += 1;
+                    turn.left -= 1;
+                    continue;
+                }
+                Disposition::Kept => {
+                    turn.left -= 1;
                     continue;
                 }
                 Disposition::Later => Progress::Idle,
@@ -143,16 +192,12 @@ impl<Q: DeviceQueue, M: GuestMemory> Drain<'_, Q, M> {
         }
         Ok(None)
     }
+}
 
-    fn signal(&mut self) -> Result<(), ChainError> {
-        if self.queue.needs_notification(self.memory)? {
-            self.metrics.interrupts.inc();
-            self.driver.signal_used_queue(self.index);
-        } else {
-            self.metrics.suppressed.inc();
-            let (name, index) = (self.driver.name(), self.index);
-            log::trace!("{name}: queue {index}: used, no interruption wanted");
-        }
-        Ok(())
-    }
+/// A handler's turn at its queue.
+struct Turn {
+    /// Chains that it may still take.
+    left: u16,
+    /// Chains that it gave back.
+    used: u16,
 }

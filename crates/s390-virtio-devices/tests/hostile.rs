@@ -153,7 +153,7 @@ fn the_page_is_not_believed() {
     assert_eq!(machine.read(PAGE + 4, 1), [0]);
     assert_eq!(machine.read(ring + layout.avail_ring() as u64, 4), [0; 4]);
     // The second device is where the host knows it to be.
-    assert_eq!(machine.diag(RESET, PAGE + 61), 0);
+    assert_eq!(machine.diag(RESET, PAGE + 97), 0);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn any_byte_anywhere_in_page_and_rings_is_survived() {
         match random() % 8 {
             0 => drop(machine.diag(RESET, PAGE)),
             1 => drop(machine.diag(SET_STATUS, PAGE)),
-            2 => drop(machine.diag(SET_STATUS, PAGE + 61)),
+            2 => drop(machine.diag(SET_STATUS, PAGE + 97)),
             3 => drop(machine.diag(NOTIFY, PAGE + 0x1000)),
             4 => drop(machine.diag(NOTIFY, PAGE + 0x3000)),
             _ => machine.run_events(),

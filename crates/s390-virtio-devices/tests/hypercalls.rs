@@ -35,7 +35,7 @@ fn only_live_descriptors_can_be_reset() {
     machine.add(disk().0);
     machine.add(disk().0);
     let second = machine.driver(1).desc;
-    assert_eq!(second, PAGE + 5 + 24 + 8 + 24);
+    assert_eq!(second, PAGE + 5 + 24 + 8 + 60);
     for subcode in [RESET, SET_STATUS] {
         assert_eq!(machine.diag(subcode, PAGE), 0);
         assert_eq!(machine.diag(subcode, second), 0);
@@ -45,7 +45,7 @@ fn only_live_descriptors_can_be_reset() {
             PAGE + 1,
             second - 1,
             second + 1,
-            second + 61,
+            second + 97,
             PAGE + 4096,
             machine.driver(0).ring_address(0),
             u64::MAX,

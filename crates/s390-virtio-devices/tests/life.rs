@@ -21,8 +21,8 @@ fn probe_io_and_interruption_under_the_token() {
     let driver = machine.driver(0);
     assert_eq!(driver.desc, PAGE);
     assert_eq!(driver.device_type(), 2);
-    // size_max, seg_max, blk_size, flush; notify on empty, indirect, event index.
-    assert_eq!(driver.host_features(), 0x3100_0246);
+    // size_max, seg_max, geometry, blk_size, flush, topology, cache mode, discard, zeroes; notify on empty, indirect, event index.
+    assert_eq!(driver.host_features(), 0x3100_6e56);
     assert_eq!(driver.config()[..8], 8u64.to_be_bytes());
     assert_eq!(driver.config()[12..16], 126u32.to_be_bytes());
 
@@ -211,7 +211,7 @@ fn reset_clears_status_features_tokens_and_indices_but_no_descriptors() {
     let machine = Machine::new();
     machine.add(disk().0);
     let driver = machine.driver(0);
-    driver.begin_probe(0x3100_0246);
+    driver.begin_probe(0x3100_6e56);
     let mut queue = driver.find_vq(0, TOKEN);
     driver.finish_probe();
     queue.add(&read_request(&machine, 0));
@@ -243,7 +243,7 @@ fn reset_clears_status_features_tokens_and_indices_but_no_descriptors() {
     assert_ne!(table, [0; 2048]);
     assert_eq!(machine.read(base, 2048), table);
     assert_eq!(machine.read(base + 2048 + 4, 256), heads);
-    assert_eq!(driver.host_features(), 0x3100_0246);
+    assert_eq!(driver.host_features(), 0x3100_6e56);
 }
 
 #[test]

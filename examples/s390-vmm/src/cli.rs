@@ -11,8 +11,8 @@ use s390_sclp::Consoles;
 use s390_virtio_devices::net::MacAddress;
 
 use crate::config::{
-    Backend, ConsoleConfig, DiskConfig, Hardware, NetConfig, NetFields, NetLink, PortConfig,
-    VmConfig,
+    Backend, CacheMode, ConsoleConfig, DiskConfig, DiskEngine, DiskFormat, Hardware, NetConfig,
+    NetFields, NetLink, PortConfig, VmConfig,
 };
 use crate::control::{self, DeviceRef};
 use crate::inspect::PageSource;
@@ -58,8 +58,11 @@ pub struct BootArguments {
     /// RAM, with suffix K, M, G or T; a multiple of 1 MiB.
     #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = memory_size)]
     memory: u64,
-    /// A disk on a raw image: path=F[,readonly]. May be given more than once.
-    #[arg(long, value_name = "path=F[,readonly]")]
+    /// A disk on an image or a block device. May be given more than once.
+    ///
+    /// path=F[,readonly][,direct][,format=raw|qcow2][,cache=writeback|writethrough]
+    /// [,engine=auto|io_uring|threads][,block-size=512|4096][,iops=N][,bw=SIZE]
+    #[arg(long, value_name = "path=F[,..]", verbatim_doc_comment)]
     disk: Vec<DiskConfig>,
     /// A network interface on a tap device, tap=NAME[,mac=..], or on a socket that somebody like
     /// passt listens on, stream=SOCKET[,mac=..]. May be given more than once.
@@ -133,7 +136,7 @@ enum CtlCommand {
     Reset,
     /// Add a disk.
     AddDisk {
-        /// The disk: path=F[,readonly].
+        /// The disk: path=F[,..] as with boot.
         #[arg(value_name = "path=F[,readonly]")]
         disk: DiskConfig,
     },
@@ -386,6 +389,14 @@ fn device_ref(text: &str) -> Result<DeviceRef, String> {
     }
 }
 
+/// So many a second, with suffix.
+fn rate(key: &str, text: &str) -> Result<u64, String> {
+    match size(text)? {
+        0 => Err(format!("{key}=0 would let nothing pass")),
+        rate => Ok(rate),
+    }
+}
+
 /// The words of an option, `key=value` or `key`, handed to `set` one by one.
 fn words(
     text: &str,
@@ -409,19 +420,38 @@ impl FromStr for DiskConfig {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (mut path, mut read_only) = (None, false);
+        let mut disk = DiskConfig::default();
         words(text, |key, value| {
             match (key, value) {
-                ("path", Some(value)) => path = Some(PathBuf::from(value)),
-                ("readonly", None) => read_only = true,
-                _ => return Err(unknown(key, "path=F[,readonly]")),
+                ("path", Some(value)) => disk.path = PathBuf::from(value),
+                ("readonly", None) => disk.read_only = true,
+                ("direct", None) => disk.direct = true,
+                ("format", Some("raw")) => disk.format = DiskFormat::Raw,
+                ("format", Some("qcow2")) => disk.format = DiskFormat::Qcow2,
+                ("format", Some(value)) => return Err(unknown(value, "raw or qcow2")),
+                ("cache", Some("writeback")) => disk.cache = CacheMode::Writeback,
+                ("cache", Some("writethrough")) => disk.cache = CacheMode::Writethrough,
+                ("cache", Some(value)) => return Err(unknown(value, "writeback or writethrough")),
+                ("engine", Some("auto")) => disk.engine = DiskEngine::Auto,
+                ("engine", Some("io_uring")) => disk.engine = DiskEngine::IoUring,
+                ("engine", Some("threads")) => disk.engine = DiskEngine::Threads,
+                ("engine", Some(value)) => return Err(unknown(value, "auto, io_uring or threads")),
+                ("block-size", Some("512")) => disk.block_size = Some(512),
+                ("block-size", Some("4096")) => disk.block_size = Some(4096),
+                ("block-size", Some(value)) => return Err(unknown(value, "512 or 4096")),
+                ("iops", Some(value)) => disk.iops = Some(rate(key, value)?),
+                ("bw", Some(value)) => disk.bw = Some(rate(key, value)?),
+                _ => return Err(unknown(
+                    key,
+                    "path=F, readonly, direct, format=, cache=, engine=, block-size=, iops=, bw=",
+                )),
             }
             Ok(())
         })?;
-        Ok(DiskConfig {
-            path: path.ok_or("a disk needs path=F")?,
-            read_only,
-        })
+        match disk.path.as_os_str().is_empty() {
+            true => Err("a disk needs path=F".to_owned()),
+            false => Ok(disk),
+        }
     }
 }
 
@@ -578,6 +608,7 @@ mod tests {
         let disk = |path: &str, read_only| DiskConfig {
             path: path.into(),
             read_only,
+            ..DiskConfig::default()
         };
         assert_eq!(config.disks, [disk("a", false), disk("b", true)]);
         assert_eq!(
@@ -605,6 +636,7 @@ mod tests {
         let disk = DiskConfig {
             path: std::env::current_dir().unwrap().join("a.img"),
             read_only: true,
+            ..DiskConfig::default()
         };
         assert_eq!(
             ctl(&["add-disk", "path=a.img,readonly"]).unwrap(),
@@ -655,6 +687,36 @@ mod tests {
     }
 
     #[test]
+    fn every_option_of_a_disk() {
+        let disk: DiskConfig = "path=a,readonly,direct,format=qcow2,cache=writethrough,\
+             engine=threads,block-size=4096,iops=100,bw=10M"
+            .parse()
+            .unwrap();
+        let expected = DiskConfig {
+            path: "a".into(),
+            read_only: true,
+            format: DiskFormat::Qcow2,
+            direct: true,
+            cache: CacheMode::Writethrough,
+            engine: DiskEngine::Threads,
+            block_size: Some(4096),
+            iops: Some(100),
+            bw: Some(10 << 20),
+        };
+        assert_eq!(disk, expected);
+        // The control socket has the same names for the same things.
+        let json = serde_json::to_string(&expected).unwrap();
+        for words in [
+            r#""format":"qcow2""#,
+            r#""engine":"threads""#,
+            r#""block-size":4096"#,
+        ] {
+            assert!(json.contains(words), "{json}");
+        }
+        assert_eq!(serde_json::from_str::<DiskConfig>(&json).unwrap(), expected);
+    }
+
+    #[test]
     fn memory_sizes() {
         for (text, size) in [
             ("1M", 1 << 20),
@@ -686,6 +748,13 @@ mod tests {
             ["--disk", "path="],
             ["--disk", "readonly"],
             ["--disk", "path=a,rw"],
+            ["--disk", "path=a,format=vmdk"],
+            ["--disk", "path=a,cache=unsafe"],
+            ["--disk", "path=a,engine=aio"],
+            ["--disk", "path=a,block-size=1024"],
+            ["--disk", "path=a,iops=0"],
+            ["--disk", "path=a,bw=1X"],
+            ["--disk", "path=a,direct=on"],
             ["--disk", "path=a,"],
             ["--net", "tap="],
             ["--net", "tap=t,stream=s"],

@@ -20,15 +20,71 @@ pub enum Backend {
     Kvm,
 }
 
-/// A disk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A disk. What is not said is as it is by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DiskConfig {
-    /// The raw image.
+    /// The image.
     pub path: PathBuf,
     /// Whether writes are refused.
     #[serde(default, rename = "readonly")]
     pub read_only: bool,
+    /// The image's format, which is never guessed.
+    #[serde(default)]
+    pub format: DiskFormat,
+    /// Whether to go past the host's page cache.
+    #[serde(default)]
+    pub direct: bool,
+    /// When a write is durable.
+    #[serde(default)]
+    pub cache: CacheMode,
+    /// How requests are carried out.
+    #[serde(default)]
+    pub engine: DiskEngine,
+    /// Bytes of a logical block: 512 or 4096. At least what the image needs.
+    #[serde(default)]
+    pub block_size: Option<u32>,
+    /// Requests a second.
+    #[serde(default)]
+    pub iops: Option<u64>,
+    /// Bytes a second.
+    #[serde(default)]
+    pub bw: Option<u64>,
+}
+
+/// The format of a disk image.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DiskFormat {
+    /// The bytes of the disk.
+    #[default]
+    Raw,
+    /// QEMU's format.
+    Qcow2,
+}
+
+/// When a write to a disk is durable, until the guest decides otherwise.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CacheMode {
+    /// After the next flush.
+    #[default]
+    Writeback,
+    /// When it is done.
+    Writethrough,
+}
+
+/// What carries out a disk's requests.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskEngine {
+    /// io_uring for raw images if the host has it, otherwise threads.
+    #[default]
+    Auto,
+    /// io_uring.
+    IoUring,
+    /// Threads.
+    Threads,
 }
 
 /// A network interface.

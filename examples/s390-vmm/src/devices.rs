@@ -10,15 +10,16 @@ use std::time::Duration;
 use event_manager::MutEventSubscriber;
 use s390_cpu::Memory;
 use s390_virtio_devices::balloon::Balloon;
-use s390_virtio_devices::block::{Block, RawFile};
+use s390_virtio_devices::block::{Block, BlockOptions, EngineKind, ImageFormat, ImageOptions};
 use s390_virtio_devices::bus::DeviceId;
 use s390_virtio_devices::console::{Console, ConsoleSize};
 use s390_virtio_devices::net::{MacAddress, Net, NetBackend, StreamLink, Tap};
+use s390_virtio_devices::rate_limiter::{Rate, RateLimits};
 use s390_virtio_devices::rng::Rng;
 use s390_virtio_devices::{S390Legacy, VirtioBus, VirtioDevice};
 use serde_json::{json, Value};
 
-use crate::config::{DiskConfig, NetConfig, NetLink};
+use crate::config::{CacheMode, DiskConfig, DiskEngine, DiskFormat, NetConfig, NetLink};
 use crate::control::DeviceRef;
 use crate::event_loop::{Subscribe, Subscriber};
 use crate::{Error, Result};
@@ -82,9 +83,10 @@ impl Devices {
 
     /// Adds a disk.
     pub(crate) fn add_disk(&self, disk: &DiskConfig) -> Result<Device> {
-        let backend = RawFile::open(&disk.path, disk.read_only)?;
         let path = absolute(&disk.path)?;
-        let block = Block::new(Box::new(backend)).map_err(Error::host("create a device"))?;
+        let backend = image_options(disk).open(&disk.path)?;
+        let block = Block::with_options(backend, block_options(disk))
+            .map_err(Error::host("create a disk"))?;
         self.add("disk", block, |device| Kind::Disk { device, path })
     }
 
@@ -231,6 +233,25 @@ impl Devices {
         }
     }
 
+    /// Lets the disks finish what they are at and begin nothing more: afterwards they touch no
+    /// memory of the guest. To be called when its CPUs stand still.
+    pub(crate) fn pause_disks(&self) {
+        for device in self.list() {
+            if let Kind::Disk { device, .. } = device.kind {
+                lock(&device).pause();
+            }
+        }
+    }
+
+    /// Lets the disks go on.
+    pub(crate) fn resume_disks(&self) {
+        for device in self.list() {
+            if let Kind::Disk { device, .. } = device.kind {
+                lock(&device).resume();
+            }
+        }
+    }
+
     /// All devices, in the order of the page.
     pub(crate) fn list(&self) -> Vec<Device> {
         lock(&self.list).clone()
@@ -284,6 +305,33 @@ impl Devices {
 impl fmt::Debug for Devices {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Devices").finish_non_exhaustive()
+    }
+}
+
+fn image_options(disk: &DiskConfig) -> ImageOptions {
+    ImageOptions {
+        format: match disk.format {
+            DiskFormat::Raw => ImageFormat::Raw,
+            DiskFormat::Qcow2 => ImageFormat::Qcow2,
+        },
+        read_only: disk.read_only,
+        direct: disk.direct,
+    }
+}
+
+fn block_options(disk: &DiskConfig) -> BlockOptions {
+    BlockOptions {
+        engine: match disk.engine {
+            DiskEngine::Auto => EngineKind::Auto,
+            DiskEngine::IoUring => EngineKind::IoUring,
+            DiskEngine::Threads => EngineKind::Threads,
+        },
+        write_back: disk.cache == CacheMode::Writeback,
+        limits: RateLimits {
+            ops: disk.iops.and_then(Rate::per_second),
+            bytes: disk.bw.and_then(Rate::per_second),
+        },
+        logical_block: disk.block_size.unwrap_or_default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use s390_virtio_devices::balloon::BalloonError;
-use s390_virtio_devices::block::RawFileError;
+use s390_virtio_devices::block::ImageError;
 use s390_virtio_devices::bus::BusError;
 use s390_virtio_devices::net::{StreamError, TapError};
 
@@ -18,7 +18,7 @@ pub enum Error {
     Image(#[from] s390_loader::Error),
     /// A disk image cannot be used.
     #[error(transparent)]
-    Disk(#[from] RawFileError),
+    Disk(#[from] ImageError),
     /// A tap device cannot be used.
     #[error(transparent)]
     Tap(#[from] TapError),

@@ -171,7 +171,7 @@ fn usage_errors_have_their_own_status() {
         ),
         (
             &["boot", "--kernel", GUEST, "--disk", "disk.img"],
-            "\"disk.img\" is not known here; expected path=F[,readonly]",
+            "\"disk.img\" is not known here; expected path=F, readonly",
         ),
         (
             &["boot", "--kernel", GUEST, "--disk", "readonly"],

@@ -113,6 +113,7 @@ fn add_disk(path: PathBuf) -> Command {
     Command::AddDisk(DiskConfig {
         path,
         read_only: false,
+        ..DiskConfig::default()
     })
 }
 
@@ -166,10 +167,10 @@ fn a_disk_is_added_and_resized_and_stays_through_a_reset() {
 #[test]
 fn a_page_that_is_full_is_an_answer() {
     let guest = Running::start(&["--hotplug"]);
-    let image = guest.image("disk.img", 1 << 20);
     let mut disks = 0;
     let refusal = loop {
-        match guest.ask(&add_disk(image.clone())) {
+        let image = guest.image(&format!("disk{disks}.img"), 1 << 20);
+        match guest.ask(&add_disk(image)) {
             Ok(answer) => {
                 let id = format!("disk{disks}");
                 assert_eq!(answer, Some(json!({ "id": id, "announced": true })));

@@ -62,11 +62,11 @@ impl Vm for CheckingVm {
 }
 
 /// A disk in memory that insists on its limits.
-struct MemoryDisk(Vec<u8>);
+struct MemoryDisk(Mutex<Vec<u8>>);
 
 impl BlockBackend for MemoryDisk {
     fn size(&self) -> u64 {
-        self.0.len() as u64
+        self.0.lock().unwrap().len() as u64
     }
 
     fn is_read_only(&self) -> bool {
@@ -77,25 +77,27 @@ impl BlockBackend for MemoryDisk {
         "fuzz"
     }
 
-    fn read(&mut self, data: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
+    fn read(&self, data: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
+        let content = self.0.lock().unwrap();
         let mut at = usize::try_from(offset).unwrap();
         for slice in data {
-            slice.copy_from(&self.0[at..at + slice.len()]);
+            slice.copy_from(&content[at..at + slice.len()]);
             at += slice.len();
         }
         Ok(())
     }
 
-    fn write(&mut self, data: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
+    fn write(&self, data: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
+        let mut content = self.0.lock().unwrap();
         let mut at = usize::try_from(offset).unwrap();
         for slice in data {
-            slice.copy_to(&mut self.0[at..at + slice.len()]);
+            slice.copy_to(&mut content[at..at + slice.len()]);
             at += slice.len();
         }
         Ok(())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush(&self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -159,7 +161,7 @@ impl Machine {
             vm,
             events: EventManager::new().unwrap(),
         };
-        machine.add(Block::new(Box::new(MemoryDisk(vec![0x5a; DISK]))).unwrap());
+        machine.add(Block::new(Box::new(MemoryDisk(Mutex::new(vec![0x5a; DISK])))).unwrap());
         machine.add(Net::new(Box::new(link), MacAddress::local(1)).unwrap());
         machine.add(console);
         machine.add(Rng::host().unwrap());

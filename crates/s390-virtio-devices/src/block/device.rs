@@ -4,59 +4,84 @@
 use std::io;
 use std::sync::Arc;
 
-use s390_vring::ByteOrder;
 use virtio_bindings::virtio_blk::{
-    VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX,
-    VIRTIO_BLK_F_SIZE_MAX,
+    VIRTIO_BLK_F_BLK_SIZE, VIRTIO_BLK_F_CONFIG_WCE, VIRTIO_BLK_F_DISCARD, VIRTIO_BLK_F_FLUSH,
+    VIRTIO_BLK_F_GEOMETRY, VIRTIO_BLK_F_RO, VIRTIO_BLK_F_SEG_MAX, VIRTIO_BLK_F_SIZE_MAX,
+    VIRTIO_BLK_F_TOPOLOGY, VIRTIO_BLK_F_WRITE_ZEROES,
 };
 use virtio_bindings::virtio_ids::VIRTIO_ID_BLOCK;
 use vmm_sys_util::eventfd::EventFd;
 
-use super::backend::{BlockBackend, SECTOR_SIZE};
+use super::backend::BlockBackend;
+use super::config::{Config, CONFIG_LEN, WRITEBACK};
+use super::disk::{BlockOptions, Disk};
+use super::engine::EngineKind;
 use super::handler::BlockHandler;
 use super::metrics::BlockMetrics;
 use crate::device::copy_config;
 use crate::event::QueueEvents;
+use crate::rate_limiter::RateLimits;
 use crate::{ActivateError, Activation, Transport, VirtioDevice};
 
 const QUEUE_SIZE: u16 = 128;
 /// Header and status take a descriptor each.
 const SEG_MAX: u32 = QUEUE_SIZE as u32 - 2;
-/// Bytes of a segment: what drivers cut requests to anyway.
-const SIZE_MAX: u32 = 1 << 20;
-/// `struct virtio_blk_config` up to and with `blk_size`.
-const CONFIG_LEN: usize = 24;
 
 /// A disk: one request queue in front of a [`BlockBackend`].
 pub struct Block<T: Transport> {
-    pub(super) backend: Box<dyn BlockBackend>,
+    pub(super) disk: Disk,
     pub(super) events: QueueEvents,
     pub(super) handler: Option<BlockHandler<T>>,
     pub(super) metrics: Arc<BlockMetrics>,
+    /// Requests stay in the queue.
+    pub(super) paused: bool,
 }
 
 impl<T: Transport> std::fmt::Debug for Block<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Block")
-            .field("size", &self.backend.size())
-            .field("read_only", &self.backend.is_read_only())
+            .field("disk", &self.disk)
             .field("active", &self.handler.is_some())
+            .field("paused", &self.paused)
             .finish_non_exhaustive()
     }
 }
 
 impl<T: Transport> Block<T> {
-    /// A disk on `backend`.
+    /// A disk on `backend`, which does one request after the other in the event loop's thread.
     ///
     /// # Errors
     ///
     /// The host is out of file descriptors.
     pub fn new(backend: Box<dyn BlockBackend>) -> io::Result<Self> {
+        let options = BlockOptions {
+            engine: EngineKind::Inline,
+            ..BlockOptions::default()
+        };
+        Self::with_options(backend, options)
+    }
+
+    /// A disk on `backend`, treated as `options` say.
+    ///
+    /// # Errors
+    ///
+    /// The host is out of file descriptors or threads, or has no such engine.
+    pub fn with_options(backend: Box<dyn BlockBackend>, options: BlockOptions) -> io::Result<Self> {
+        Self::with_disk(Disk::new(Arc::from(backend), options)?)
+    }
+
+    /// A device for `disk`.
+    ///
+    /// # Errors
+    ///
+    /// The host is out of file descriptors.
+    pub fn with_disk(disk: Disk) -> io::Result<Self> {
         Ok(Block {
-            backend,
+            disk,
             events: QueueEvents::new(1)?,
             handler: None,
             metrics: Arc::default(),
+            paused: false,
         })
     }
 
@@ -67,7 +92,7 @@ impl<T: Transport> Block<T> {
 
     /// Capacity in bytes.
     pub fn size(&self) -> u64 {
-        self.backend.size()
+        self.disk.backend.size()
     }
 
     /// Changes the capacity, see [`BlockBackend::resize`]; the transport has to announce the
@@ -77,18 +102,66 @@ impl<T: Transport> Block<T> {
     ///
     /// The storage cannot have that size. Nothing has changed then.
     pub fn resize(&mut self, size: Option<u64>) -> io::Result<()> {
-        self.backend.resize(size)
+        self.disk.backend.resize(size)
+    }
+
+    /// What the guest may ask for.
+    pub fn limits(&self) -> RateLimits {
+        self.disk.limiter.limits()
+    }
+
+    /// Changes what the guest may ask for.
+    pub fn set_limits(&mut self, limits: RateLimits) {
+        self.disk.limiter.set_limits(limits);
+        self.wake();
+    }
+
+    /// Whether writes are durable only after a flush.
+    pub fn is_write_back(&self) -> bool {
+        self.disk.write_back
+    }
+
+    /// Gives back what is in flight, and begins nothing more until [`resume`](Self::resume). After
+    /// the return the device touches neither queues nor memory, unless it is activated or reset.
+    pub fn pause(&mut self) {
+        self.paused = true;
+        self.settle();
+    }
+
+    /// Goes on after a pause.
+    pub fn resume(&mut self) {
+        self.paused = false;
+        self.wake();
+    }
+
+    /// Waits for what is in flight and gives it back.
+    fn settle(&mut self) {
+        self.disk.engine.wait();
+        if let Some(handler) = &mut self.handler {
+            let result = handler
+                .complete(&mut self.disk)
+                .map(|()| crate::Progress::Idle);
+            self.events
+                .follow(0, result, &mut self.handler, |handler| &*handler.driver);
+        }
+    }
+
+    /// Lets the event loop look at the queue.
+    fn wake(&self) {
+        for event in self.events.as_slice() {
+            // Only a counter that is full fails, and then the event is set anyway.
+            let _ = event.write(1);
+        }
     }
 
     fn config(&self) -> [u8; CONFIG_LEN] {
-        let mut config = [0; CONFIG_LEN];
-        let capacity = self.backend.size() / SECTOR_SIZE;
-        config[..8].copy_from_slice(&T::Order::u64(capacity).to_ne_bytes());
-        config[8..12].copy_from_slice(&T::Order::u32(SIZE_MAX).to_ne_bytes());
-        config[12..16].copy_from_slice(&T::Order::u32(SEG_MAX).to_ne_bytes());
-        // Geometry, at 16, belongs to a feature that is not offered.
-        config[20..].copy_from_slice(&T::Order::u32(SECTOR_SIZE as u32).to_ne_bytes());
-        config
+        let config = Config {
+            size: self.disk.backend.size(),
+            seg_max: SEG_MAX,
+            topology: self.disk.topology(),
+            write_back: self.disk.write_back,
+        };
+        config.bytes::<T::Order>()
     }
 }
 
@@ -102,14 +175,18 @@ impl<T: Transport> VirtioDevice<T> for Block<T> {
     }
 
     fn device_features(&self) -> u64 {
-        let mut features = 1 << VIRTIO_BLK_F_SIZE_MAX
+        let features = 1 << VIRTIO_BLK_F_SIZE_MAX
             | 1 << VIRTIO_BLK_F_SEG_MAX
+            | 1 << VIRTIO_BLK_F_GEOMETRY
             | 1 << VIRTIO_BLK_F_BLK_SIZE
-            | 1 << VIRTIO_BLK_F_FLUSH;
-        if self.backend.is_read_only() {
-            features |= 1 << VIRTIO_BLK_F_RO;
-        }
+            | 1 << VIRTIO_BLK_F_FLUSH
+            | 1 << VIRTIO_BLK_F_TOPOLOGY
+            | 1 << VIRTIO_BLK_F_CONFIG_WCE;
         features
+            | match self.disk.backend.is_read_only() {
+                true => 1 << VIRTIO_BLK_F_RO,
+                false => 1 << VIRTIO_BLK_F_DISCARD | 1 << VIRTIO_BLK_F_WRITE_ZEROES,
+            }
     }
 
     fn config_len(&self) -> usize {
@@ -120,6 +197,32 @@ impl<T: Transport> VirtioDevice<T> for Block<T> {
         copy_config(&self.config(), offset, data);
     }
 
+    /// Takes the cache mode. What was written before the cache is turned off becomes durable: the
+    /// driver will not flush any more.
+    fn write_config(&mut self, offset: usize, data: &[u8]) {
+        let value = WRITEBACK.checked_sub(offset).and_then(|i| data.get(i));
+        let Some(write_back) = value.map(|&value| value != 0) else {
+            return;
+        };
+        let before = std::mem::replace(&mut self.disk.write_back, write_back);
+        if before && !write_back {
+            self.settle();
+            if let Err(error) = self.disk.backend.flush() {
+                log::warn!("block: the cache that was turned off cannot be flushed: {error}");
+            }
+        }
+        if before != write_back {
+            log::debug!(
+                "block: write cache {}",
+                if write_back { "on" } else { "off" }
+            );
+        }
+    }
+
+    fn has_writable_config(&self) -> bool {
+        true
+    }
+
     fn queue_events(&self) -> &[Arc<EventFd>] {
         self.events.as_slice()
     }
@@ -127,6 +230,8 @@ impl<T: Transport> VirtioDevice<T> for Block<T> {
     fn activate(&mut self, activation: Activation<T>) -> Result<(), ActivateError> {
         let [queue] =
             <[_; 1]>::try_from(activation.queues).map_err(|_| "a block device has one queue")?;
+        // A handler that was given up may have left something.
+        self.disk.engine.cancel();
         self.handler = Some(BlockHandler::new(
             activation.memory,
             queue,
@@ -138,6 +243,7 @@ impl<T: Transport> VirtioDevice<T> for Block<T> {
     }
 
     fn reset(&mut self) {
+        self.disk.reset();
         self.handler = None;
     }
 }

@@ -1,22 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The block device's events.
 
-use event_manager::{EventOps, Events, MutEventSubscriber};
+use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
 use super::device::Block;
+use crate::event::listen;
 use crate::Transport;
+
+/// The engine has completions. (0 is the request queue.)
+const ENGINE: u32 = 1;
+/// The rate limit lets requests pass again.
+const LIMITER: u32 = 2;
 
 impl<T: Transport> MutEventSubscriber for Block<T> {
     fn init(&mut self, ops: &mut EventOps<'_>) {
         self.events.register(ops);
+        if let Some(event) = self.disk.engine.event() {
+            listen(ops, Events::with_data(event, ENGINE, EventSet::IN));
+        }
+        let limiter = &self.disk.limiter;
+        listen(ops, Events::with_data(limiter, LIMITER, EventSet::IN));
     }
 
-    fn process(&mut self, _: Events, _: &mut EventOps<'_>) {
-        self.events.take(0, &self.metrics.queue);
+    fn process(&mut self, events: Events, _: &mut EventOps<'_>) {
+        match events.data() {
+            ENGINE => {
+                if let Some(event) = self.disk.engine.event() {
+                    // An empty event means that somebody else took it, which loses nothing.
+                    let _ = event.read();
+                }
+            }
+            LIMITER => self.disk.limiter.expired(),
+            _ => self.events.take(0, &self.metrics.queue),
+        }
         let Some(handler) = &mut self.handler else {
+            // Left by a handler that was given up.
+            while self.disk.engine.next_completion().is_some() {}
             return;
         };
-        let result = handler.process(&mut *self.backend);
+        let result = match self.paused {
+            true => handler
+                .complete(&mut self.disk)
+                .map(|()| crate::Progress::Idle),
+            false => handler.process(&mut self.disk),
+        };
         self.events
             .follow(0, result, &mut self.handler, |handler| &*handler.driver);
     }

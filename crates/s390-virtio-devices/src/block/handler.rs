@@ -1,35 +1,104 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The request queue's loop: free of file descriptors and threads.
 
-use std::io::Write;
+use std::any::Any;
+use std::io::{self, Write};
 use std::sync::Arc;
+use std::task::Poll;
 
+use s390_vring::DescriptorChain;
 use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_F_FLUSH, VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_OK, VIRTIO_BLK_S_UNSUPP,
+    VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP,
 };
 use vm_memory::bitmap::BitmapSlice;
-use vm_memory::VolatileSlice;
+use vm_memory::{GuestMemory, VolatileSlice};
 
-use super::backend::{BlockBackend, SECTOR_SIZE};
+use super::backend::SECTOR_SIZE;
+use super::buffers::Buffers;
+use super::disk::Disk;
+use super::engine::{Operation, Range, MAX_IN_FLIGHT};
 use super::metrics::BlockMetrics;
-use super::request::{Kind, Request, ID_BYTES};
-use crate::drain::{Disposition, Drain, HandlerError};
+use super::request::{
+    Kind, Request, Segment, ID_BYTES, MAX_DISCARD_SECTORS, MAX_DISCARD_SEGMENTS,
+    MAX_ZEROES_SECTORS, MAX_ZEROES_SEGMENTS,
+};
+use crate::drain::{ChainError, Disposition, Drain, HandlerError};
+use crate::metrics::Counter;
 use crate::{Progress, SignalDriver, Transport};
 
-/// Serves the request queue of an active block device, one request after the other.
+/// Serves the request queue of an active block device.
 pub struct BlockHandler<T: Transport> {
     pub(super) memory: Arc<T::Memory>,
     pub(super) queue: T::Queue,
     pub(super) driver: Arc<dyn SignalDriver>,
     pub(super) metrics: Arc<BlockMetrics>,
+    requests: Requests,
+}
+
+/// Requests that are not in the queue and not with the driver.
+struct Requests {
+    /// By the tag that the engine knows them by.
+    in_flight: Vec<Option<InFlight>>,
+    free: Vec<u16>,
     /// The driver never flushes, so that each write has to be durable by itself.
-    pub(super) write_through: bool,
+    write_through: bool,
+    /// For the log.
+    driver: Arc<dyn SignalDriver>,
+    /// The last one failed in the storage.
+    failing: bool,
+    /// A chain waits for a place.
+    full: bool,
+}
+
+/// A request that the engine works on.
+struct InFlight {
+    chain: DescriptorChain,
+    job: Job,
+}
+
+/// What there is to know when a request is done.
+#[derive(Copy, Clone)]
+struct Job {
+    action: Action,
+    sector: u64,
+    /// Bytes of data.
+    bytes: usize,
+}
+
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+enum Action {
+    Read,
+    Write,
+    Flush,
+    Discard,
+    WriteZeroes,
+}
+
+impl std::fmt::Display for Action {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Action::Read => "read",
+            Action::Write => "write",
+            Action::Flush => "flush",
+            Action::Discard => "discard",
+            Action::WriteZeroes => "write-zeroes",
+        })
+    }
+}
+
+/// What becomes of a request.
+enum Plan {
+    /// It is answered at once.
+    Answer(u32),
+    /// It is for the engine.
+    Start(Operation, Job),
 }
 
 impl<T: Transport> std::fmt::Debug for BlockHandler<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BlockHandler")
-            .field("write_through", &self.write_through)
+            .field("in_flight", &self.in_flight())
             .finish_non_exhaustive()
     }
 }
@@ -46,162 +115,361 @@ impl<T: Transport> BlockHandler<T> {
         BlockHandler {
             memory,
             queue,
-            driver,
+            driver: driver.clone(),
             metrics,
-            write_through: driver_features >> VIRTIO_BLK_F_FLUSH & 1 == 0,
+            requests: Requests {
+                driver,
+                in_flight: (0..MAX_IN_FLIGHT).map(|_| None).collect(),
+                free: (0..MAX_IN_FLIGHT).rev().collect(),
+                write_through: driver_features >> VIRTIO_BLK_F_FLUSH & 1 == 0,
+                failing: false,
+                full: false,
+            },
         }
     }
 
-    /// Serves what is in the queue from `backend`. An error of the storage goes to the driver as
-    /// the status of its request.
+    /// Requests that the engine works on.
+    pub fn in_flight(&self) -> usize {
+        usize::from(MAX_IN_FLIGHT) - self.requests.free.len()
+    }
+
+    /// Gives back what is done, and begins what is in the queue. An error of the storage goes to
+    /// the driver as the status of its request.
     ///
     /// # Errors
     ///
     /// The driver broke a rule: the handler must not be used any more.
-    pub fn process(&mut self, backend: &mut dyn BlockBackend) -> Result<Progress, HandlerError> {
-        let metrics = &self.metrics;
+    pub fn process(&mut self, disk: &mut Disk) -> Result<Progress, HandlerError> {
+        self.turn(disk, true)
+    }
+
+    /// Gives back what is done, and begins nothing.
+    ///
+    /// # Errors
+    ///
+    /// The driver broke a rule: the handler must not be used any more.
+    pub fn complete(&mut self, disk: &mut Disk) -> Result<(), HandlerError> {
+        self.turn(disk, false).map(drop)
+    }
+
+    fn turn(&mut self, disk: &mut Disk, begin: bool) -> Result<Progress, HandlerError> {
         let memory = &*self.memory;
-        let write_through = self.write_through;
-        let driver = &*self.driver;
-        Drain {
+        let requests = &mut self.requests;
+        let metrics = &*self.metrics;
+        let mut drain = Drain {
             queue: &mut self.queue,
             memory,
             index: 0,
-            driver,
+            driver: &*self.driver,
             metrics: &metrics.queue,
+        };
+        let mut used = requests.complete(&mut drain, disk, metrics)?;
+        let mut progress = Progress::Idle;
+        if begin {
+            requests.full = false;
+            let (stopped, done) = drain.take(|chain| {
+                let keeper: Arc<dyn Any + Send + Sync> = self.memory.clone();
+                requests.begin::<T>(chain, memory, keeper, disk, metrics)
+            })?;
+            used += done;
+            disk.engine.start();
+            // Some are done by now: one interruption less.
+            let done = requests.complete(&mut drain, disk, metrics)?;
+            used += done;
+            progress = match requests.full && done > 0 {
+                true => Progress::More,
+                false => stopped,
+            };
         }
-        .run(|chain| {
-            let mut request = Request::parse::<T::Order>(chain, memory)?;
-            let status = execute(&mut request, backend, write_through, metrics, driver.name());
-            request.finish(status)?;
-            // On an error too: a driver must not trust the data, but it may have been written.
-            Ok(Disposition::Used(chain.writable_bytes()))
-        })
+        drain.signal(used)?;
+        Ok(progress)
     }
 }
 
-/// Carries out a request and returns its status.
-fn execute<M: vm_memory::GuestMemory>(
-    request: &mut Request<'_, M>,
-    backend: &mut dyn BlockBackend,
-    write_through: bool,
-    metrics: &BlockMetrics,
-    name: &str,
-) -> u8 {
-    let result = match request.kind {
+impl Requests {
+    /// Gives back to the driver what the engine has done; returns how many that were.
+    fn complete<Q: s390_vring::DeviceQueue, M: GuestMemory>(
+        &mut self,
+        drain: &mut Drain<'_, Q, M>,
+        disk: &mut Disk,
+        metrics: &BlockMetrics,
+    ) -> Result<u16, HandlerError> {
+        let mut used = 0;
+        while let Some(completion) = disk.engine.next_completion() {
+            let slot = self.in_flight.get_mut(usize::from(completion.tag));
+            let Some(InFlight { chain, job }) = slot.and_then(Option::take) else {
+                continue;
+            };
+            self.free.push(completion.tag);
+            self.finish(&chain, drain.memory, job, completion.result, metrics)
+                .and_then(|()| drain.give_back(&chain, chain.writable_bytes()))
+                .map_err(|error| drain.error(error))?;
+            used += 1;
+        }
+        Ok(used)
+    }
+
+    /// Begins the request in `chain`, or answers it.
+    fn begin<T: Transport>(
+        &mut self,
+        chain: &DescriptorChain,
+        memory: &T::Memory,
+        keeper: Arc<dyn Any + Send + Sync>,
+        disk: &mut Disk,
+        metrics: &BlockMetrics,
+    ) -> Result<Disposition, ChainError> {
+        let Some(&tag) = self.free.last() else {
+            self.full = true;
+            return Ok(Disposition::Later);
+        };
+        let mut request = Request::parse::<T::Order>(chain, memory)?;
+        let durable = self.write_through || !disk.write_back;
+        let (operation, job) = match plan::<T>(&mut request, keeper, disk, durable) {
+            Plan::Start(operation, job) => (operation, job),
+            Plan::Answer(status) => {
+                match status {
+                    VIRTIO_BLK_S_IOERR => metrics.errors.inc(),
+                    VIRTIO_BLK_S_UNSUPP => {
+                        metrics.unsupported.inc();
+                        let (name, kind) = (self.driver.name(), request.kind);
+                        log::debug!("{name}: queue 0: {kind:?} is not supported");
+                    }
+                    _ => {}
+                }
+                request.finish(status as u8)?;
+                return Ok(Disposition::Used(chain.writable_bytes()));
+            }
+        };
+        if !disk.limiter.try_take(job.bytes as u64) {
+            metrics.throttled.inc();
+            return Ok(Disposition::Later);
+        }
+        match disk.engine.submit(tag, operation) {
+            Poll::Ready(result) => {
+                self.finish(chain, memory, job, result, metrics)?;
+                Ok(Disposition::Used(chain.writable_bytes()))
+            }
+            Poll::Pending => {
+                self.free.pop();
+                self.in_flight[usize::from(tag)] = Some(InFlight {
+                    chain: chain.clone(),
+                    job,
+                });
+                Ok(Disposition::Kept)
+            }
+        }
+    }
+
+    /// Tells the driver how its request ended.
+    fn finish<M: GuestMemory>(
+        &mut self,
+        chain: &DescriptorChain,
+        memory: &M,
+        job: Job,
+        result: io::Result<()>,
+        metrics: &BlockMetrics,
+    ) -> Result<(), ChainError> {
+        const NO_STATUS: ChainError = ChainError::Request("a block request without a status byte");
+        let mut data = chain.writer(memory)?;
+        let before_status = data.available_bytes().checked_sub(1).ok_or(NO_STATUS)?;
+        let mut status = data.split_at(before_status).map_err(|_| NO_STATUS)?;
+        if job.action == Action::Read {
+            // Part of it may have been written even if it failed.
+            data.advance(job.bytes);
+        }
+        let byte = match &result {
+            Ok(()) => {
+                count(job, metrics);
+                VIRTIO_BLK_S_OK
+            }
+            Err(error) => {
+                metrics.errors.inc();
+                self.log(job, error);
+                VIRTIO_BLK_S_IOERR
+            }
+        };
+        self.failing = result.is_err();
+        status.write_all(&[byte as u8]).map_err(|_| NO_STATUS)
+    }
+
+    /// Of a row of errors, the first one is news: a guest must not fill the host's log.
+    fn log(&self, job: Job, error: &io::Error) {
+        let level = match self.failing {
+            true => log::Level::Debug,
+            false => log::Level::Warn,
+        };
+        let Job { action, sector, .. } = job;
+        let name = self.driver.name();
+        log::log!(
+            level,
+            "{name}: queue 0: {action} at sector {sector} failed: {error}"
+        );
+    }
+}
+
+/// Decides what to do with a request. One that is malformed as a request of its kind, but whose
+/// status can be told, is answered.
+fn plan<T: Transport>(
+    request: &mut Request<'_, T::Memory>,
+    keeper: Arc<dyn Any + Send + Sync>,
+    disk: &Disk,
+    durable: bool,
+) -> Plan {
+    let size = disk.backend.size();
+    let read_only = disk.backend.is_read_only();
+    let job = |action, sector, bytes| Job {
+        action,
+        sector,
+        bytes,
+    };
+    match request.kind {
         Kind::In(sector) => {
             let bytes = request.in_data.available_bytes();
-            let result = offset(sector, bytes, backend.size()).and_then(|offset| {
-                let result = backend.read(&plain(request.in_data.slices()), offset);
-                // Part of it may have been written even if it failed.
-                request.in_data.advance(bytes);
-                log_error(result, name, "read", sector)
-            });
-            count(result, &metrics.reads, &metrics.read_bytes, bytes)
+            let Some(offset) = offset(sector, bytes as u64, size) else {
+                return Plan::Answer(VIRTIO_BLK_S_IOERR);
+            };
+            let data = buffers(request.in_data.slices(), keeper);
+            Plan::Start(
+                Operation::Read { data, offset },
+                job(Action::Read, sector, bytes),
+            )
         }
         Kind::Out(sector) => {
             let bytes = request.out_data.available_bytes();
-            let result = offset(sector, bytes, backend.size()).and_then(|offset| {
-                if backend.is_read_only() {
-                    return Err(Refused);
-                }
-                let mut result = backend.write(&plain(request.out_data.slices()), offset);
-                if write_through && result.is_ok() {
-                    result = backend.flush();
-                }
-                log_error(result, name, "write", sector)
-            });
-            count(result, &metrics.writes, &metrics.write_bytes, bytes)
+            let Some(offset) = offset(sector, bytes as u64, size).filter(|_| !read_only) else {
+                return Plan::Answer(VIRTIO_BLK_S_IOERR);
+            };
+            let data = buffers(request.out_data.slices(), keeper);
+            let operation = Operation::Write {
+                data,
+                offset,
+                durable,
+            };
+            Plan::Start(operation, job(Action::Write, sector, bytes))
         }
-        Kind::Flush => {
-            metrics.flushes.inc();
-            log_error(backend.flush(), name, "flush", 0)
-        }
+        // Nothing was written.
+        Kind::Flush if read_only => Plan::Answer(VIRTIO_BLK_S_OK),
+        Kind::Flush => Plan::Start(Operation::Flush, job(Action::Flush, 0, 0)),
         Kind::GetId => {
             let mut id = [0; ID_BYTES];
-            let serial = backend.serial().as_bytes();
+            let serial = disk.backend.serial().as_bytes();
             let len = serial.len().min(ID_BYTES);
             id[..len].copy_from_slice(&serial[..len]);
             let room = request.in_data.available_bytes().min(ID_BYTES);
-            request.in_data.write_all(&id[..room]).map_err(|_| Refused)
+            match request.in_data.write_all(&id[..room]) {
+                Ok(()) => Plan::Answer(VIRTIO_BLK_S_OK),
+                Err(_) => Plan::Answer(VIRTIO_BLK_S_IOERR),
+            }
         }
-        Kind::Unsupported(kind) => {
-            log::debug!("{name}: queue 0: a request of type {kind:#x} is not supported");
-            metrics.unsupported.inc();
-            return VIRTIO_BLK_S_UNSUPP as u8;
+        Kind::Discard => {
+            let Some(segments) = request.segments::<T::Order>(MAX_DISCARD_SEGMENTS) else {
+                return Plan::Answer(VIRTIO_BLK_S_IOERR);
+            };
+            match ranges(&segments, MAX_DISCARD_SECTORS, 0, size, read_only) {
+                Ok(ranges) => Plan::Start(
+                    Operation::Discard(ranges),
+                    job(Action::Discard, segments[0].sector, 0),
+                ),
+                Err(status) => Plan::Answer(status),
+            }
         }
-    };
-    match result {
-        Ok(()) => VIRTIO_BLK_S_OK as u8,
-        Err(Refused) => {
-            metrics.errors.inc();
-            VIRTIO_BLK_S_IOERR as u8
+        Kind::WriteZeroes => {
+            let Some(segments) = request.segments::<T::Order>(MAX_ZEROES_SEGMENTS) else {
+                return Plan::Answer(VIRTIO_BLK_S_IOERR);
+            };
+            let flags = VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+            match ranges(&segments, MAX_ZEROES_SECTORS, flags, size, read_only) {
+                Ok(ranges) => {
+                    let bytes = ranges.iter().map(|range| range.len as usize).sum();
+                    Plan::Start(
+                        Operation::WriteZeroes { ranges, durable },
+                        job(Action::WriteZeroes, segments[0].sector, bytes),
+                    )
+                }
+                Err(status) => Plan::Answer(status),
+            }
         }
+        Kind::Unsupported(_) => Plan::Answer(VIRTIO_BLK_S_UNSUPP),
     }
 }
-
-/// The request cannot be done; the driver hears of an I/O error.
-struct Refused;
 
 /// Byte offset of a transfer, if it is one of whole sectors inside the disk.
-fn offset(sector: u64, bytes: usize, size: u64) -> Result<u64, Refused> {
-    let offset = sector.checked_mul(SECTOR_SIZE).ok_or(Refused)?;
-    let bytes = bytes as u64;
-    let end = offset.checked_add(bytes).ok_or(Refused)?;
-    if bytes % SECTOR_SIZE == 0 && end <= size {
-        Ok(offset)
-    } else {
-        Err(Refused)
+fn offset(sector: u64, bytes: u64, size: u64) -> Option<u64> {
+    let offset = sector.checked_mul(SECTOR_SIZE)?;
+    let end = offset.checked_add(bytes)?;
+    (bytes % SECTOR_SIZE == 0 && end <= size).then_some(offset)
+}
+
+/// The ranges of `segments`, none longer than `max` sectors or with other flags than `flags`; or
+/// the status of a request that has such.
+fn ranges(
+    segments: &[Segment],
+    max: u32,
+    flags: u32,
+    size: u64,
+    read_only: bool,
+) -> Result<Vec<Range>, u32> {
+    if read_only {
+        return Err(VIRTIO_BLK_S_IOERR);
+    }
+    let range = |segment: &Segment| {
+        if segment.flags & !flags != 0 {
+            return Err(VIRTIO_BLK_S_UNSUPP);
+        }
+        let len = u64::from(segment.sectors) * SECTOR_SIZE;
+        match offset(segment.sector, len, size) {
+            Some(offset) if (1..=max).contains(&segment.sectors) => Ok(Range {
+                offset,
+                len,
+                unmap: segment.flags & VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP != 0,
+            }),
+            _ => Err(VIRTIO_BLK_S_IOERR),
+        }
+    };
+    segments.iter().map(range).collect()
+}
+
+fn count(job: Job, metrics: &BlockMetrics) {
+    let (requests, bytes): (&Counter, Option<&Counter>) = match job.action {
+        Action::Read => (&metrics.reads, Some(&metrics.read_bytes)),
+        Action::Write => (&metrics.writes, Some(&metrics.write_bytes)),
+        Action::Flush => (&metrics.flushes, None),
+        Action::Discard => (&metrics.discards, None),
+        Action::WriteZeroes => (&metrics.write_zeroes, None),
+    };
+    requests.inc();
+    if let Some(counter) = bytes {
+        counter.add(job.bytes as u64);
     }
 }
 
-fn log_error(
-    result: std::io::Result<()>,
-    name: &str,
-    action: &str,
-    sector: u64,
-) -> Result<(), Refused> {
-    result.map_err(|error| {
-        log::warn!("{name}: queue 0: {action} at sector {sector} failed: {error}");
-        Refused
-    })
-}
-
-fn count(
-    result: Result<(), Refused>,
-    requests: &crate::metrics::Counter,
-    total: &crate::metrics::Counter,
-    bytes: usize,
-) -> Result<(), Refused> {
-    if result.is_ok() {
-        requests.inc();
-        total.add(bytes as u64);
-    }
-    result
-}
-
-/// The same pieces of guest memory without their dirty bitmap, so that backends need not be
-/// generic over it. Whoever writes to them marks them dirty in another way.
-fn plain<'a, B: BitmapSlice>(slices: &'a [VolatileSlice<'_, B>]) -> Vec<VolatileSlice<'a>> {
-    slices
-        .iter()
-        .map(|slice| {
-            // SAFETY: the same memory for no longer than the original slice is borrowed.
-            unsafe { VolatileSlice::new(slice.ptr_guard_mut().as_ptr(), slice.len()) }
-        })
-        .collect()
+/// Guest memory for an operation in flight.
+fn buffers<B: BitmapSlice>(
+    slices: &[VolatileSlice<'_, B>],
+    keeper: Arc<dyn Any + Send + Sync>,
+) -> Buffers {
+    // SAFETY: the callers' slices are of the guest memory that `keeper` is, whose regions stay
+    // where they are as long as it lives.
+    unsafe { Buffers::new(slices, keeper) }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::Mutex;
+
     use s390_vring::mock::MockDriver;
     use s390_vring::{BigEndian, Buffer, ByteOrder, LittleEndian, VIRTQ_AVAIL_F_NO_INTERRUPT};
     use virtio_bindings::virtio_blk::{
-        VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT,
+        VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN,
+        VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_WRITE_ZEROES,
     };
     use vm_memory::{Bytes, GuestAddress};
 
     use super::*;
+    use crate::block::engine::{Completion, Engine};
+    use crate::block::{BlockBackend, BlockOptions, EngineKind};
+    use crate::rate_limiter::{Rate, RateLimits};
     use crate::test_utils::{bytes, memory, queue, Memory, Recorder, TestTransport};
 
     const HEADER: u64 = 0x8000;
@@ -210,64 +478,84 @@ mod tests {
     const FLUSH: u64 = 1 << VIRTIO_BLK_F_FLUSH;
 
     /// A disk in memory, which counts flushes and can fail.
-    struct Disk {
-        content: Vec<u8>,
-        flushes: usize,
-        fails: bool,
-        read_only: bool,
+    struct Ram {
+        content: Mutex<Vec<u8>>,
+        flushes: AtomicUsize,
+        fails: AtomicBool,
+        read_only: AtomicBool,
+        discarded: Mutex<Vec<(u64, u64)>>,
     }
 
-    impl Disk {
+    impl Ram {
         fn new() -> Self {
-            Disk {
-                content: (0..4096u32).map(|i| (i / 512 * 16 + i % 7) as u8).collect(),
-                flushes: 0,
-                fails: false,
-                read_only: false,
+            let content = (0..4096u32).map(|i| (i / 512 * 16 + i % 7) as u8);
+            Ram {
+                content: Mutex::new(content.collect()),
+                flushes: AtomicUsize::new(0),
+                fails: AtomicBool::new(false),
+                read_only: AtomicBool::new(false),
+                discarded: Mutex::default(),
+            }
+        }
+
+        fn content(&self) -> Vec<u8> {
+            self.content.lock().unwrap().clone()
+        }
+
+        fn flushes(&self) -> usize {
+            self.flushes.load(Ordering::SeqCst)
+        }
+
+        fn result(&self) -> io::Result<()> {
+            match self.fails.load(Ordering::SeqCst) {
+                true => Err(io::ErrorKind::StorageFull.into()),
+                false => Ok(()),
             }
         }
     }
 
-    impl BlockBackend for Disk {
+    impl BlockBackend for Ram {
         fn size(&self) -> u64 {
-            self.content.len() as u64
+            self.content.lock().unwrap().len() as u64
         }
 
         fn is_read_only(&self) -> bool {
-            self.read_only
+            self.read_only.load(Ordering::SeqCst)
         }
 
         fn serial(&self) -> &str {
             "serial-number"
         }
 
-        fn read(&mut self, data: &[VolatileSlice<'_>], offset: u64) -> std::io::Result<()> {
+        fn read(&self, data: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
+            let content = self.content.lock().unwrap();
             let mut at = offset as usize;
             for slice in data {
-                slice.copy_from(&self.content[at..at + slice.len()]);
+                slice.copy_from(&content[at..at + slice.len()]);
                 at += slice.len();
             }
-            match self.fails {
-                true => Err(std::io::ErrorKind::Other.into()),
-                false => Ok(()),
-            }
+            self.result()
         }
 
-        fn write(&mut self, data: &[VolatileSlice<'_>], offset: u64) -> std::io::Result<()> {
-            if self.fails {
-                return Err(std::io::ErrorKind::StorageFull.into());
-            }
+        fn write(&self, data: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
+            self.result()?;
+            let mut content = self.content.lock().unwrap();
             let mut at = offset as usize;
             for slice in data {
-                slice.copy_to(&mut self.content[at..at + slice.len()]);
+                slice.copy_to(&mut content[at..at + slice.len()]);
                 at += slice.len();
             }
             Ok(())
         }
 
-        fn flush(&mut self) -> std::io::Result<()> {
-            self.flushes += 1;
+        fn flush(&self) -> io::Result<()> {
+            self.flushes.fetch_add(1, Ordering::SeqCst);
             Ok(())
+        }
+
+        fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
+            self.discarded.lock().unwrap().push((offset, len));
+            self.result()
         }
     }
 
@@ -289,11 +577,22 @@ mod tests {
         mock: MockDriver<'a, E, Memory>,
         handler: BlockHandler<TestTransport<E>>,
         signals: Arc<Recorder>,
+        ram: Arc<Ram>,
         disk: Disk,
     }
 
     impl<'a, E: ByteOrder> Bench<'a, E> {
         fn new(memory: &'a Arc<Memory>, features: u64) -> Self {
+            let options = BlockOptions {
+                engine: EngineKind::Inline,
+                ..BlockOptions::default()
+            };
+            let ram = Arc::new(Ram::new());
+            let disk = Disk::new(ram.clone(), options).unwrap();
+            Self::with_disk(memory, features, ram, disk)
+        }
+
+        fn with_disk(memory: &'a Arc<Memory>, features: u64, ram: Arc<Ram>, disk: Disk) -> Self {
             let mock = queue::<E>(memory, 0, 8);
             let signals = Arc::new(Recorder::default());
             let handler = BlockHandler::new(
@@ -308,7 +607,8 @@ mod tests {
                 mock,
                 handler,
                 signals,
-                disk: Disk::new(),
+                ram,
+                disk,
             }
         }
 
@@ -341,10 +641,10 @@ mod tests {
             bench.request(VIRTIO_BLK_T_IN, 2, &data),
             (VIRTIO_BLK_S_OK, 1025)
         );
-        assert_eq!(bytes(&memory, DATA, 700), bench.disk.content[1024..1724]);
+        assert_eq!(bytes(&memory, DATA, 700), bench.ram.content()[1024..1724]);
         assert_eq!(
             bytes(&memory, DATA + 0x1000, 324),
-            bench.disk.content[1724..2048]
+            bench.ram.content()[1724..2048]
         );
 
         memory
@@ -358,13 +658,13 @@ mod tests {
             bench.request(VIRTIO_BLK_T_OUT, 7, &data),
             (VIRTIO_BLK_S_OK, 1)
         );
-        assert_eq!(bench.disk.content[3584..], [0x5a; 512]);
-        assert_eq!(bench.disk.flushes, 0);
+        assert_eq!(bench.ram.content()[3584..], [0x5a; 512]);
+        assert_eq!(bench.ram.flushes(), 0);
         assert_eq!(
             bench.request(VIRTIO_BLK_T_FLUSH, 0, &[]),
             (VIRTIO_BLK_S_OK, 1)
         );
-        assert_eq!(bench.disk.flushes, 1);
+        assert_eq!(bench.ram.flushes(), 1);
         let metrics = &bench.handler.metrics;
         assert_eq!((metrics.reads.get(), metrics.read_bytes.get()), (1, 1024));
         assert_eq!((metrics.writes.get(), metrics.write_bytes.get()), (1, 512));
@@ -383,7 +683,7 @@ mod tests {
         let mut bench = Bench::<BigEndian>::new(&memory, 0);
         let data = [Buffer::readable(DATA, 512)];
         assert_eq!(bench.request(VIRTIO_BLK_T_OUT, 0, &data).0, VIRTIO_BLK_S_OK);
-        assert_eq!(bench.disk.flushes, 1);
+        assert_eq!(bench.ram.flushes(), 1);
     }
 
     #[test]
@@ -411,7 +711,7 @@ mod tests {
     fn what_cannot_be_done_is_an_io_error() {
         let memory = memory();
         let mut bench = Bench::<BigEndian>::new(&memory, FLUSH);
-        let before = bench.disk.content.clone();
+        let before = bench.ram.content();
         let (room, data) = (Buffer::writable(DATA, 1024), Buffer::readable(DATA, 1024));
         for (kind, sector, buffer) in [
             (VIRTIO_BLK_T_IN, 7, room),
@@ -424,7 +724,7 @@ mod tests {
         ] {
             assert_eq!(bench.request(kind, sector, &[buffer]).0, VIRTIO_BLK_S_IOERR);
         }
-        bench.disk.fails = true;
+        bench.ram.fails.store(true, Ordering::SeqCst);
         assert_eq!(
             bench.request(VIRTIO_BLK_T_IN, 0, &[room]).0,
             VIRTIO_BLK_S_IOERR
@@ -433,8 +733,8 @@ mod tests {
             bench.request(VIRTIO_BLK_T_OUT, 0, &[data]).0,
             VIRTIO_BLK_S_IOERR
         );
-        bench.disk.fails = false;
-        bench.disk.read_only = true;
+        bench.ram.fails.store(false, Ordering::SeqCst);
+        bench.ram.read_only.store(true, Ordering::SeqCst);
         assert_eq!(
             bench.request(VIRTIO_BLK_T_OUT, 0, &[data]).0,
             VIRTIO_BLK_S_IOERR
@@ -443,7 +743,7 @@ mod tests {
             bench.request(VIRTIO_BLK_T_IN, 0, &[room]).0,
             VIRTIO_BLK_S_OK
         );
-        assert_eq!(bench.disk.content, before);
+        assert_eq!(bench.ram.content(), before);
         assert_eq!(bench.handler.metrics.errors.get(), 10);
     }
 
@@ -451,8 +751,8 @@ mod tests {
     fn unknown_requests_are_unsupported() {
         let memory = memory();
         let mut bench = Bench::<BigEndian>::new(&memory, FLUSH);
-        // SCSI command, discard, a write with the barrier bit of 2008, nonsense.
-        for kind in [2, 11, 0x8000_0001, 0x0100_0000, u32::MAX] {
+        // SCSI command, secure erase, a write with the barrier bit of 2008, nonsense.
+        for kind in [2, 14, 0x8000_0001, 0x0100_0000, u32::MAX] {
             let room = [Buffer::writable(DATA, 512)];
             assert_eq!(
                 bench.request(kind, 0, &room).0,
@@ -510,30 +810,30 @@ mod tests {
     }
 
     /// A guest whose other CPU makes a chain available whenever one is served.
-    struct Endless<'a>(&'a Memory);
+    struct Endless(Arc<Memory>);
 
-    impl BlockBackend for Endless<'_> {
+    impl BlockBackend for Endless {
         fn size(&self) -> u64 {
             0
         }
 
         fn is_read_only(&self) -> bool {
-            true
+            false
         }
 
         fn serial(&self) -> &str {
             ""
         }
 
-        fn read(&mut self, _: &[VolatileSlice<'_>], _: u64) -> std::io::Result<()> {
+        fn read(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
             Ok(())
         }
 
-        fn write(&mut self, _: &[VolatileSlice<'_>], _: u64) -> std::io::Result<()> {
+        fn write(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
             Ok(())
         }
 
-        fn flush(&mut self) -> std::io::Result<()> {
+        fn flush(&self) -> io::Result<()> {
             // The available index of a ring with eight entries at address 0.
             let idx = GuestAddress(128 + 2);
             let now: [u8; 2] = self.0.read_obj(idx).unwrap();
@@ -551,12 +851,242 @@ mod tests {
         bench
             .mock
             .add_chain(&[Buffer::readable(HEADER, 16), Buffer::writable(STATUS, 1)]);
-        let mut endless = Endless(&memory);
+        let options = BlockOptions {
+            engine: EngineKind::Inline,
+            ..BlockOptions::default()
+        };
+        let mut endless = Disk::new(Arc::new(Endless(memory.clone())), options).unwrap();
         for round in 1..4 {
             let progress = bench.handler.process(&mut endless).unwrap();
             assert_eq!(progress, Progress::More);
             assert_eq!(bench.mock.used_idx(), 8 * round);
             assert_eq!(bench.signals.take_used(), [0]);
         }
+    }
+
+    #[test]
+    fn writes_are_durable_while_the_cache_is_off() {
+        let memory = memory();
+        let mut bench = Bench::<BigEndian>::new(&memory, FLUSH);
+        let data = [Buffer::readable(DATA, 512)];
+        for (write_back, flushes) in [(true, 0), (false, 1), (true, 1)] {
+            bench.disk.write_back = write_back;
+            assert_eq!(bench.request(VIRTIO_BLK_T_OUT, 0, &data).0, VIRTIO_BLK_S_OK);
+            assert_eq!(bench.ram.flushes(), flushes);
+        }
+    }
+
+    fn segment<E: ByteOrder>(sector: u64, sectors: u32, flags: u32) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&E::u64(sector).to_ne_bytes());
+        bytes[8..12].copy_from_slice(&E::u32(sectors).to_ne_bytes());
+        bytes[12..].copy_from_slice(&E::u32(flags).to_ne_bytes());
+        bytes
+    }
+
+    fn discards_and_zeroes<E: ByteOrder>() {
+        let memory = memory();
+        let mut bench = Bench::<E>::new(&memory, FLUSH);
+        let segments = [segment::<E>(1, 2, 0), segment::<E>(6, 1, 0)].concat();
+        memory.write_slice(&segments, GuestAddress(DATA)).unwrap();
+        let data = [Buffer::readable(DATA, 20), Buffer::readable(DATA + 20, 12)];
+        let status = bench.request(VIRTIO_BLK_T_DISCARD, 0, &data);
+        assert_eq!(status, (VIRTIO_BLK_S_OK, 1));
+        let discarded = bench.ram.discarded.lock().unwrap().clone();
+        assert_eq!(discarded, [(512, 1024), (3072, 512)]);
+
+        let before = bench.ram.content();
+        for flags in [0, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP] {
+            let zeroes = segment::<E>(3, 2, flags);
+            memory.write_slice(&zeroes, GuestAddress(DATA)).unwrap();
+            let data = [Buffer::readable(DATA, 16)];
+            let status = bench.request(VIRTIO_BLK_T_WRITE_ZEROES, 0, &data);
+            assert_eq!(status, (VIRTIO_BLK_S_OK, 1));
+        }
+        let after = bench.ram.content();
+        assert_eq!(after[..1536], before[..1536]);
+        assert_eq!(after[1536..2560], [0; 1024]);
+        assert_eq!(after[2560..], before[2560..]);
+        let metrics = &bench.handler.metrics;
+        assert_eq!((metrics.discards.get(), metrics.write_zeroes.get()), (1, 2));
+    }
+
+    #[test]
+    fn discards_and_zeroes_in_either_byte_order() {
+        discards_and_zeroes::<BigEndian>();
+        discards_and_zeroes::<LittleEndian>();
+    }
+
+    #[test]
+    fn discards_and_zeroes_that_cannot_be() {
+        type E = BigEndian;
+        let memory = memory();
+        let mut bench = Bench::<E>::new(&memory, FLUSH);
+        let before = bench.ram.content();
+        let (error, unsupported) = (VIRTIO_BLK_S_IOERR, VIRTIO_BLK_S_UNSUPP);
+        let (discard, zeroes) = (VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_WRITE_ZEROES);
+        for (kind, segment, len, status) in [
+            (discard, segment::<E>(7, 2, 0), 16, error),
+            (discard, segment::<E>(u64::MAX, 1, 0), 16, error),
+            (discard, segment::<E>(0, 0, 0), 16, error),
+            (discard, segment::<E>(0, 1, 1), 16, unsupported),
+            (discard, segment::<E>(0, 1, 0), 15, error),
+            (discard, segment::<E>(0, 1, 0), 0, error),
+            (discard, segment::<E>(0, 1, 0), 17 * 16, error),
+            (zeroes, segment::<E>(8, 1, 0), 16, error),
+            (zeroes, segment::<E>(0, u32::MAX, 0), 16, error),
+            (zeroes, segment::<E>(0, 1, 2), 16, unsupported),
+            (zeroes, segment::<E>(0, 1, 0), 32, error),
+        ] {
+            memory.write_slice(&segment, GuestAddress(DATA)).unwrap();
+            let data: &[Buffer] = match len {
+                0 => &[],
+                _ => &[Buffer::readable(DATA, len)],
+            };
+            let found = bench.request(kind, 0, data).0;
+            assert_eq!(found, status, "{kind} {segment:?} {len}");
+        }
+        bench.ram.read_only.store(true, Ordering::SeqCst);
+        memory
+            .write_slice(&segment::<E>(0, 1, 0), GuestAddress(DATA))
+            .unwrap();
+        for kind in [discard, zeroes] {
+            let data = [Buffer::readable(DATA, 16)];
+            assert_eq!(bench.request(kind, 0, &data).0, error);
+        }
+        assert_eq!(bench.ram.content(), before);
+        assert!(bench.ram.discarded.lock().unwrap().is_empty());
+    }
+
+    /// An engine whose operations are done when the test says so.
+    #[derive(Clone, Default)]
+    struct Held(Arc<Mutex<HeldState>>);
+
+    #[derive(Default)]
+    struct HeldState {
+        submitted: Vec<(u16, Operation)>,
+        done: Vec<Completion>,
+    }
+
+    impl Held {
+        /// Does the operation at this place in the order of submission.
+        fn finish(&self, index: usize, backend: &dyn BlockBackend) {
+            let mut state = self.0.lock().unwrap();
+            let (tag, operation) = state.submitted.remove(index);
+            let result = operation.execute(backend);
+            state.done.push(Completion { tag, result });
+        }
+
+        fn submitted(&self) -> usize {
+            self.0.lock().unwrap().submitted.len()
+        }
+    }
+
+    impl Engine for Held {
+        fn submit(&mut self, tag: u16, operation: Operation) -> Poll<io::Result<()>> {
+            self.0.lock().unwrap().submitted.push((tag, operation));
+            Poll::Pending
+        }
+
+        fn start(&mut self) {}
+
+        fn next_completion(&mut self) -> Option<Completion> {
+            self.0.lock().unwrap().done.pop()
+        }
+
+        fn wait(&mut self) {}
+    }
+
+    fn held<'a>(memory: &'a Arc<Memory>) -> (Bench<'a, BigEndian>, Held) {
+        let (ram, engine) = (Arc::new(Ram::new()), Held::default());
+        let boxed = Box::new(engine.clone());
+        let disk = Disk::with_engine(ram.clone(), boxed, BlockOptions::default()).unwrap();
+        (Bench::with_disk(memory, FLUSH, ram, disk), engine)
+    }
+
+    #[test]
+    fn several_requests_are_in_flight_and_end_in_any_order() {
+        let memory = memory();
+        let (mut bench, engine) = held(&memory);
+        let mut heads = Vec::new();
+        for n in 0..2u64 {
+            let at = HEADER + n * 0x100;
+            let mut header = [0; 16];
+            header[8..].copy_from_slice(&(n + 2).to_be_bytes());
+            memory.write_slice(&header, GuestAddress(at)).unwrap();
+            heads.push(bench.mock.add_chain(&[
+                Buffer::readable(at, 16),
+                Buffer::writable(DATA + n * 0x1000, 512),
+                Buffer::writable(STATUS + n, 1),
+            ]));
+        }
+        bench.handler.process(&mut bench.disk).unwrap();
+        assert_eq!((engine.submitted(), bench.handler.in_flight()), (2, 2));
+        assert_eq!(bench.mock.used_idx(), 0);
+        assert!(bench.signals.take_used().is_empty());
+
+        engine.finish(1, &*bench.ram);
+        bench.handler.process(&mut bench.disk).unwrap();
+        let used = bench.mock.driver().pop_used().unwrap().unwrap();
+        assert_eq!((used.head, used.len), (heads[1], 513));
+        assert_eq!(bench.signals.take_used(), [0]);
+        assert_eq!(
+            bytes(&memory, DATA + 0x1000, 512),
+            bench.ram.content()[1536..2048]
+        );
+        // The other one goes on after a pause, which begins nothing new.
+        header::<BigEndian>(&memory, VIRTIO_BLK_T_FLUSH, 0);
+        bench
+            .mock
+            .add_chain(&[Buffer::readable(HEADER, 16), Buffer::writable(STATUS, 1)]);
+        engine.finish(0, &*bench.ram);
+        bench.handler.complete(&mut bench.disk).unwrap();
+        let used = bench.mock.driver().pop_used().unwrap().unwrap();
+        assert_eq!(used.head, heads[0]);
+        assert_eq!((engine.submitted(), bench.handler.in_flight()), (0, 0));
+    }
+
+    #[test]
+    fn a_driver_that_reuses_buffers_in_flight_has_to_wait() {
+        let memory = memory();
+        let (mut bench, engine) = held(&memory);
+        header::<BigEndian>(&memory, VIRTIO_BLK_T_FLUSH, 0);
+        bench
+            .mock
+            .add_chain(&[Buffer::readable(HEADER, 16), Buffer::writable(STATUS, 1)]);
+        // The same chain again and again, in a ring of eight entries.
+        for round in 1..=17 {
+            bench.mock.set_avail_idx(8 * round);
+            bench.handler.process(&mut bench.disk).unwrap();
+        }
+        assert_eq!(engine.submitted(), usize::from(MAX_IN_FLIGHT));
+        for _ in 0..3 {
+            engine.finish(0, &*bench.ram);
+        }
+        bench.handler.process(&mut bench.disk).unwrap();
+        assert_eq!(engine.submitted(), usize::from(MAX_IN_FLIGHT));
+    }
+
+    #[test]
+    fn the_rate_limit_stops_the_queue_until_its_timer_expires() {
+        let memory = memory();
+        let mut bench = Bench::<BigEndian>::new(&memory, FLUSH);
+        bench.disk.limiter.set_limits(RateLimits {
+            ops: Rate::per_second(10),
+            bytes: None,
+        });
+        header::<BigEndian>(&memory, VIRTIO_BLK_T_FLUSH, 0);
+        for _ in 0..2 {
+            bench
+                .mock
+                .add_chain(&[Buffer::readable(HEADER, 16), Buffer::writable(STATUS, 1)]);
+        }
+        bench.handler.process(&mut bench.disk).unwrap();
+        assert_eq!(bench.mock.used_idx(), 1);
+        assert_eq!(bench.handler.metrics.throttled.get(), 1);
+        // Waits for the timer.
+        bench.disk.limiter.expired();
+        bench.handler.process(&mut bench.disk).unwrap();
+        assert_eq!(bench.mock.used_idx(), 2);
     }
 }

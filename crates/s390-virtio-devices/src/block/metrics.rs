@@ -23,8 +23,14 @@ pub struct BlockMetrics {
     pub write_bytes: Counter,
     /// Flushes done.
     pub flushes: Counter,
+    /// Discards done.
+    pub discards: Counter,
+    /// Requests for zeros done.
+    pub write_zeroes: Counter,
     /// Requests answered with an error.
     pub errors: Counter,
     /// Requests of a type that the device does not know.
     pub unsupported: Counter,
+    /// Times that the rate limit stopped the queue.
+    pub throttled: Counter,
 }

@@ -2,15 +2,27 @@
 //! The block device (virtio 1.2, section 5.2, legacy interface).
 
 mod backend;
+mod buffers;
+mod config;
 mod device;
+mod direct;
+mod disk;
+pub mod engine;
 mod event_handler;
 mod handler;
+mod image;
 mod metrics;
+mod qcow2;
 mod raw_file;
 mod request;
 
-pub use backend::{BlockBackend, SECTOR_SIZE};
+pub use backend::{BlockBackend, Topology, SECTOR_SIZE};
+pub use buffers::Buffers;
 pub use device::Block;
+pub use disk::{BlockOptions, Disk};
+pub use engine::EngineKind;
 pub use handler::BlockHandler;
+pub use image::{ImageError, ImageFormat, ImageOptions};
 pub use metrics::BlockMetrics;
-pub use raw_file::{RawFile, RawFileError};
+pub use qcow2::Qcow2;
+pub use raw_file::RawFile;

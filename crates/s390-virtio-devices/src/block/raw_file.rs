@@ -1,89 +1,78 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The raw image: sector n of the disk is bytes 512 n to 512 n + 511 of the file.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use vm_memory::VolatileSlice;
 
-use super::backend::{BlockBackend, SECTOR_SIZE};
+use super::backend::{write_zeros, BlockBackend, Topology, SECTOR_SIZE};
+use super::direct::{Alignment, Bounce};
+use super::image::{check_size, end_of, serial, ImageError, ImageOptions};
 
 /// Most slices that one system call takes (`IOV_MAX` of Linux).
 const MAX_SLICES: usize = 1024;
-
-/// Why a file cannot be a disk.
-#[derive(Debug, thiserror::Error)]
-pub enum RawFileError {
-    /// The file cannot be opened.
-    #[error("cannot open disk image {path}")]
-    Open {
-        /// Path as given.
-        path: String,
-        /// Cause.
-        #[source]
-        source: io::Error,
-    },
-    /// Neither a regular file nor a block device.
-    #[error("disk image {0} is neither a regular file nor a block device")]
-    Kind(String),
-    /// The size is no multiple of the sector size.
-    #[error("disk image {path} has {size} bytes, which is no multiple of {SECTOR_SIZE}")]
-    OddSize {
-        /// Path as given.
-        path: String,
-        /// Size in bytes.
-        size: u64,
-    },
-    /// There is not even one sector.
-    #[error("disk image {0} is empty")]
-    Empty(String),
-}
 
 /// A raw image in a regular file or on a block device of the host.
 #[derive(Debug)]
 pub struct RawFile {
     file: File,
-    size: u64,
+    size: AtomicU64,
     read_only: bool,
     serial: String,
+    topology: Topology,
+    /// With direct I/O.
+    alignment: Option<Alignment>,
 }
 
 impl RawFile {
-    /// Opens the image at `path`, which must hold a whole number of sectors.
-    pub fn open(path: &Path, read_only: bool) -> Result<Self, RawFileError> {
-        let name = || path.display().to_string();
-        let open_error = |source| RawFileError::Open {
-            path: name(),
+    /// Opens the image at `path`, which must hold a whole number of sectors, through the host's
+    /// page cache.
+    ///
+    /// # Errors
+    ///
+    /// The file is no raw image, or is in use.
+    pub fn open(path: &Path, read_only: bool) -> Result<Self, ImageError> {
+        let options = ImageOptions {
+            read_only,
+            ..ImageOptions::default()
+        };
+        Self::open_with(path, &options)
+    }
+
+    /// Opens the image at `path` as a raw one, whatever format the options name.
+    ///
+    /// # Errors
+    ///
+    /// The file is no raw image, or is in use.
+    pub fn open_with(path: &Path, options: &ImageOptions) -> Result<Self, ImageError> {
+        let file = options.open_file(path)?;
+        let open_error = |source| ImageError::Open {
+            path: path.display().to_string(),
             source,
         };
-        let file = OpenOptions::new()
-            .read(true)
-            .write(!read_only)
-            .open(path)
-            .map_err(open_error)?;
-        let metadata = file.metadata().map_err(open_error)?;
-        let kind = metadata.file_type();
-        if !kind.is_file() && !kind.is_block_device() {
-            return Err(RawFileError::Kind(name()));
-        }
+        let alignment = options.direct.then(|| Alignment::of(&file));
+        let topology = topology(&file, alignment).map_err(open_error)?;
         let size = end_of(&file).map_err(open_error)?;
-        if size == 0 {
-            return Err(RawFileError::Empty(name()));
-        }
-        if size % SECTOR_SIZE != 0 {
-            return Err(RawFileError::OddSize { path: name(), size });
-        }
-        // Stable across renames and unique among the disks of one host.
-        let serial = format!("{:x}-{:x}", metadata.dev(), metadata.ino());
+        check_size(path, size, alignment.map_or(0, |a| a.offset.into()))?;
         Ok(RawFile {
+            size: size.into(),
+            read_only: options.read_only,
+            serial: serial(&file).map_err(open_error)?,
+            topology,
+            alignment,
             file,
-            size,
-            read_only,
-            serial: serial.chars().take(20).collect(),
         })
+    }
+
+    /// Whether the kernel can move `data` as it is, with one system call.
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    pub(super) fn suits(&self, data: &[VolatileSlice<'_>]) -> bool {
+        data.len() <= MAX_SLICES && self.alignment.is_none_or(|a| a.suits(data))
     }
 
     /// Moves all of `data` with `transfer`, which returns how many bytes one call moved.
@@ -94,16 +83,7 @@ impl RawFile {
         end_error: io::ErrorKind,
         transfer: impl Fn(&[libc::iovec], libc::off64_t) -> isize,
     ) -> io::Result<()> {
-        // The guards keep the mappings behind the pointers for the whole transfer.
-        let guards: Vec<_> = data.iter().map(|slice| slice.ptr_guard_mut()).collect();
-        let mut vectors: Vec<libc::iovec> = guards
-            .iter()
-            .filter(|guard| guard.len() != 0)
-            .map(|guard| libc::iovec {
-                iov_base: guard.as_ptr().cast(),
-                iov_len: guard.len(),
-            })
-            .collect();
+        let mut vectors = vectors(data);
         let mut rest = vectors.as_mut_slice();
         while !rest.is_empty() {
             let position = libc::off64_t::try_from(offset)
@@ -122,11 +102,64 @@ impl RawFile {
         }
         Ok(())
     }
+
+    fn read_vectors(&self, data: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
+        let fd = self.file.as_raw_fd();
+        let end_error = io::ErrorKind::UnexpectedEof;
+        self.transfer_all(data, offset, end_error, |vectors, offset| {
+            // SAFETY: every vector covers memory that `data` borrows for the whole call, and
+            // guest memory may be written at any time.
+            unsafe { libc::preadv64(fd, vectors.as_ptr(), vectors.len() as libc::c_int, offset) }
+        })
+    }
+
+    fn write_vectors(&self, data: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
+        let fd = self.file.as_raw_fd();
+        self.transfer_all(data, offset, io::ErrorKind::WriteZero, |vectors, offset| {
+            // SAFETY: every vector covers memory that `data` borrows for the whole call; the
+            // kernel only reads it.
+            unsafe { libc::pwritev64(fd, vectors.as_ptr(), vectors.len() as libc::c_int, offset) }
+        })
+    }
+
+    /// Memory for data that direct I/O cannot work on.
+    fn bounce(&self, data: &[VolatileSlice<'_>]) -> io::Result<Option<Bounce>> {
+        match self.alignment {
+            Some(alignment) if !alignment.suits(data) => {
+                Bounce::new(data.iter().map(VolatileSlice::len).sum()).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// `fallocate`; false if the file cannot do that.
+    fn allocate(&self, mode: libc::c_int, offset: u64, len: u64) -> io::Result<bool> {
+        let invalid = |_| io::Error::from(io::ErrorKind::InvalidInput);
+        let offset = libc::off64_t::try_from(offset).map_err(invalid)?;
+        let len = libc::off64_t::try_from(len).map_err(invalid)?;
+        loop {
+            // SAFETY: the call takes numbers only.
+            if unsafe { libc::fallocate64(self.file.as_raw_fd(), mode, offset, len) } == 0 {
+                return Ok(true);
+            }
+            match io::Error::last_os_error() {
+                error if error.kind() == io::ErrorKind::Interrupted => {}
+                error if is_unsupported(&error) => return Ok(false),
+                error => return Err(error),
+            }
+        }
+    }
+}
+
+impl AsRawFd for RawFile {
+    fn as_raw_fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
 }
 
 impl BlockBackend for RawFile {
     fn size(&self) -> u64 {
-        self.size
+        self.size.load(Ordering::Relaxed)
     }
 
     fn is_read_only(&self) -> bool {
@@ -137,39 +170,60 @@ impl BlockBackend for RawFile {
         &self.serial
     }
 
-    fn read(&mut self, data: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
-        let fd = self.file.as_raw_fd();
-        self.transfer_all(
-            data,
-            offset,
-            io::ErrorKind::UnexpectedEof,
-            |vectors, offset| {
-                // SAFETY: every vector covers guest memory that its pointer guard keeps mapped, and
-                // guest memory may be written at any time.
-                unsafe {
-                    libc::preadv64(fd, vectors.as_ptr(), vectors.len() as libc::c_int, offset)
-                }
-            },
-        )
+    fn topology(&self) -> Topology {
+        self.topology
     }
 
-    fn write(&mut self, data: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
-        let fd = self.file.as_raw_fd();
-        self.transfer_all(data, offset, io::ErrorKind::WriteZero, |vectors, offset| {
-            // SAFETY: every vector covers guest memory that its pointer guard keeps mapped; the
-            // kernel only reads it.
-            unsafe { libc::pwritev64(fd, vectors.as_ptr(), vectors.len() as libc::c_int, offset) }
-        })
+    fn read(&self, data: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
+        let Some(bounce) = self.bounce(data)? else {
+            return self.read_vectors(data, offset);
+        };
+        self.read_vectors(&[bounce.slice()], offset)?;
+        let mut source = bounce.slice();
+        for slice in data {
+            source.copy_to_volatile_slice(*slice);
+            source = source.offset(slice.len()).map_err(io::Error::other)?;
+        }
+        Ok(())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn write(&self, data: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
+        let Some(bounce) = self.bounce(data)? else {
+            return self.write_vectors(data, offset);
+        };
+        let mut target = bounce.slice();
+        for slice in data {
+            slice.copy_to_volatile_slice(target);
+            target = target.offset(slice.len()).map_err(io::Error::other)?;
+        }
+        self.write_vectors(&[bounce.slice()], offset)
+    }
+
+    fn flush(&self) -> io::Result<()> {
         self.file.sync_data()
     }
 
-    fn resize(&mut self, size: Option<u64>) -> io::Result<()> {
+    fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        self.allocate(mode, offset, len).map(drop)
+    }
+
+    fn write_zeroes(&self, offset: u64, len: u64, unmap: bool) -> io::Result<()> {
+        // Whichever the file can do: a hole reads as zeros too, but may lack space later.
+        let zero = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
+        let hole = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        let mode = if unmap { hole } else { zero };
+        match self.allocate(mode, offset, len)? {
+            true => Ok(()),
+            false => write_zeros(self, offset, len),
+        }
+    }
+
+    fn resize(&self, size: Option<u64>) -> io::Result<()> {
+        let unit = u64::from(self.topology.logical_block);
         let stored = end_of(&self.file)?;
-        let size = size.unwrap_or(stored - stored % SECTOR_SIZE);
-        if size == 0 || size % SECTOR_SIZE != 0 {
+        let size = size.unwrap_or(stored - stored % unit);
+        if size == 0 || size % unit != 0 {
             let sentence = format!("{size} bytes are no whole number of sectors");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, sentence));
         }
@@ -180,18 +234,92 @@ impl BlockBackend for RawFile {
             }
             self.file.set_len(size)?;
         }
-        self.size = size;
+        self.size.store(size, Ordering::Relaxed);
         Ok(())
+    }
+
+    fn as_raw_file(&self) -> Option<&RawFile> {
+        Some(self)
     }
 }
 
-/// Where a file or a block device ends, in bytes.
-fn end_of(mut file: &File) -> io::Result<u64> {
-    io::Seek::seek(&mut file, io::SeekFrom::End(0))
+/// What the kernel's errors for an operation that a file cannot do have in common.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error(),
+        Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::ENODEV)
+    )
+}
+
+/// How the storage behind `file` likes to be used.
+fn topology(file: &File, alignment: Option<Alignment>) -> io::Result<Topology> {
+    let metadata = file.metadata()?;
+    let mut topology = if metadata.file_type().is_block_device() {
+        block_device_topology(file)
+    } else {
+        let block = u32::try_from(metadata.blksize()).unwrap_or(0);
+        Topology {
+            physical_block: power_of_two(block),
+            min_io: power_of_two(block),
+            ..Topology::default()
+        }
+    };
+    // The guest may ask for a logical block, and gets direct I/O of no less than that.
+    if let Some(alignment) = alignment {
+        topology.logical_block = topology.logical_block.max(alignment.offset);
+    }
+    topology.physical_block = topology.physical_block.max(topology.logical_block);
+    topology.min_io = topology.min_io.max(topology.logical_block);
+    Ok(topology)
+}
+
+fn block_device_topology(file: &File) -> Topology {
+    let ask = |request: libc::Ioctl| {
+        let mut answer: libc::c_uint = 0;
+        // SAFETY: each of the requests below stores an integer of 32 bits.
+        let result = unsafe { libc::ioctl(file.as_raw_fd(), request, &mut answer) };
+        if result == 0 {
+            answer
+        } else {
+            0
+        }
+    };
+    // From linux/fs.h: _IO(0x12, n), the same on every architecture that we build for.
+    const BLKIOMIN: libc::Ioctl = 0x1278;
+    const BLKIOOPT: libc::Ioctl = 0x1279;
+    const BLKPBSZGET: libc::Ioctl = 0x127b;
+    Topology {
+        // What the host's page cache takes; direct I/O may ask for more.
+        logical_block: SECTOR_SIZE as u32,
+        physical_block: power_of_two(ask(BLKPBSZGET)),
+        min_io: ask(BLKIOMIN),
+        opt_io: ask(BLKIOOPT),
+    }
+}
+
+/// `n` if it can be the size of a block.
+fn power_of_two(n: u32) -> u32 {
+    let sector = SECTOR_SIZE as u32;
+    if n.is_power_of_two() {
+        n.clamp(sector, 1 << 20)
+    } else {
+        sector
+    }
+}
+
+/// The same pieces of memory as a system call takes them. They are as good as `data` is.
+pub(super) fn vectors(data: &[VolatileSlice<'_>]) -> Vec<libc::iovec> {
+    data.iter()
+        .filter(|slice| !slice.is_empty())
+        .map(|slice| libc::iovec {
+            iov_base: slice.ptr_guard_mut().as_ptr().cast(),
+            iov_len: slice.len(),
+        })
+        .collect()
 }
 
 /// What is left of `vectors` after their first `moved` bytes.
-fn advance(mut vectors: &mut [libc::iovec], mut moved: usize) -> &mut [libc::iovec] {
+pub(super) fn advance(mut vectors: &mut [libc::iovec], mut moved: usize) -> &mut [libc::iovec] {
     while let Some(first) = vectors.first_mut() {
         if moved < first.iov_len {
             first.iov_base = first.iov_base.cast::<u8>().wrapping_add(moved).cast();
@@ -222,7 +350,7 @@ mod tests {
     fn moves_data_between_file_and_several_slices() {
         let content: Vec<u8> = (0..2048u32).map(|i| i as u8 ^ (i >> 8) as u8).collect();
         let file = image(&content);
-        let mut disk = RawFile::open(file.path(), false).unwrap();
+        let disk = RawFile::open(file.path(), false).unwrap();
         assert_eq!(disk.size(), 2048);
         let (mut a, mut b) = ([0u8; 500], [0u8; 524]);
         disk.read(&[a.as_mut_slice().into(), b.as_mut_slice().into()], 512)
@@ -243,7 +371,7 @@ mod tests {
     #[test]
     fn more_slices_than_one_call_takes() {
         let file = image(&[0; 4096]);
-        let mut disk = RawFile::open(file.path(), false).unwrap();
+        let disk = RawFile::open(file.path(), false).unwrap();
         let mut bytes: Vec<[u8; 2]> = (0..2048u16).map(u16::to_be_bytes).collect();
         let slices: Vec<_> = bytes
             .iter_mut()
@@ -258,7 +386,7 @@ mod tests {
     #[test]
     fn a_file_that_shrank_is_an_error() {
         let file = image(&[1; 1024]);
-        let mut disk = RawFile::open(file.path(), true).unwrap();
+        let disk = RawFile::open(file.path(), true).unwrap();
         file.as_file().set_len(512).unwrap();
         let mut data = [0u8; 1024];
         let error = disk.read(&[data.as_mut_slice().into()], 0).unwrap_err();
@@ -268,7 +396,7 @@ mod tests {
     #[test]
     fn growing_grows_the_file_and_shrinking_keeps_it() {
         let file = image(&[5; 1024]);
-        let mut disk = RawFile::open(file.path(), false).unwrap();
+        let disk = RawFile::open(file.path(), false).unwrap();
         disk.resize(Some(2048)).unwrap();
         assert_eq!(disk.size(), 2048);
         let mut data = [9u8; 512];
@@ -289,11 +417,12 @@ mod tests {
     #[test]
     fn refuses_sizes_that_cannot_be() {
         let file = image(&[5; 1024]);
-        let mut disk = RawFile::open(file.path(), false).unwrap();
+        let disk = RawFile::open(file.path(), false).unwrap();
         for size in [0, 1, 513, u64::MAX - 511] {
             assert!(disk.resize(Some(size)).is_err(), "{size}");
         }
-        let mut disk = RawFile::open(file.path(), true).unwrap();
+        drop(disk);
+        let disk = RawFile::open(file.path(), true).unwrap();
         let error = disk.resize(Some(2048)).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -312,13 +441,13 @@ mod tests {
         assert!(sentence(Path::new("/nonexistent/disk")).starts_with("cannot open disk image"));
         let directory = tempfile::tempdir().unwrap();
         let error = RawFile::open(directory.path(), true).unwrap_err();
-        assert!(matches!(error, RawFileError::Kind(_)));
+        assert!(matches!(error, ImageError::Kind(_)));
     }
 
     #[test]
     fn a_read_only_image_stays_unwritten() {
         let file = image(&[3; 512]);
-        let mut disk = RawFile::open(file.path(), true).unwrap();
+        let disk = RawFile::open(file.path(), true).unwrap();
         assert!(disk.is_read_only());
         let mut data = [0u8; 512];
         assert!(disk.write(&[data.as_mut_slice().into()], 0).is_err());

@@ -5,7 +5,8 @@ use std::io::{Read, Write};
 
 use s390_vring::{ByteOrder, DescriptorChain, Reader, Writer};
 use virtio_bindings::virtio_blk::{
-    VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN, VIRTIO_BLK_T_OUT,
+    VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN,
+    VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_WRITE_ZEROES,
 };
 use vm_memory::bitmap::BS;
 use vm_memory::GuestMemory;
@@ -14,6 +15,19 @@ use crate::drain::ChainError;
 
 /// Bytes of the answer to a get-id request.
 pub(super) const ID_BYTES: usize = 20;
+
+/// Sectors in one segment of a discard: 1 GiB, which a file system gives up in a moment.
+pub(super) const MAX_DISCARD_SECTORS: u32 = 1 << 21;
+/// Segments in a discard.
+pub(super) const MAX_DISCARD_SEGMENTS: u32 = 16;
+/// Sectors of zeros: 32 MiB, since some storage has to write them one by one, and a RESET waits
+/// for it.
+pub(super) const MAX_ZEROES_SECTORS: u32 = 1 << 16;
+/// Segments of zeros.
+pub(super) const MAX_ZEROES_SEGMENTS: u32 = 1;
+
+/// Bytes of a segment (`struct virtio_blk_discard_write_zeroes`).
+const SEGMENT_BYTES: usize = 16;
 
 /// What the driver asks for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -26,6 +40,10 @@ pub(super) enum Kind {
     Flush,
     /// Tell the serial number.
     GetId,
+    /// Give sectors up.
+    Discard,
+    /// Make sectors zeros.
+    WriteZeroes,
     /// A type that is not offered.
     Unsupported(u32),
 }
@@ -66,6 +84,8 @@ impl<'a, M: GuestMemory> Request<'a, M> {
             VIRTIO_BLK_T_OUT => Kind::Out(sector),
             VIRTIO_BLK_T_FLUSH => Kind::Flush,
             VIRTIO_BLK_T_GET_ID => Kind::GetId,
+            VIRTIO_BLK_T_DISCARD => Kind::Discard,
+            VIRTIO_BLK_T_WRITE_ZEROES => Kind::WriteZeroes,
             other => Kind::Unsupported(other),
         };
         Ok(Request {
@@ -76,10 +96,40 @@ impl<'a, M: GuestMemory> Request<'a, M> {
         })
     }
 
+    /// The segments of a discard or of zeros, if they are whole and at most `max`.
+    pub(super) fn segments<E: ByteOrder>(&mut self, max: u32) -> Option<Vec<Segment>> {
+        let bytes = self.out_data.available_bytes();
+        let count = bytes / SEGMENT_BYTES;
+        if bytes % SEGMENT_BYTES != 0 || count == 0 || count > max as usize {
+            return None;
+        }
+        (0..count)
+            .map(|_| {
+                let mut segment = [0; SEGMENT_BYTES];
+                self.out_data.read_exact(&mut segment).ok()?;
+                let [s0, s1, s2, s3, s4, s5, s6, s7, n0, n1, n2, n3, flags @ ..] = segment;
+                let sector = u64::from_ne_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
+                Some(Segment {
+                    sector: E::u64(sector),
+                    sectors: E::u32(u32::from_ne_bytes([n0, n1, n2, n3])),
+                    flags: E::u32(u32::from_ne_bytes(flags)),
+                })
+            })
+            .collect()
+    }
+
     /// Writes the status byte.
     pub(super) fn finish(mut self, status: u8) -> Result<(), ChainError> {
         self.status
             .write_all(&[status])
             .map_err(|_| ChainError::Request("a block request without a status byte"))
     }
+}
+
+/// A range of sectors to discard or to make zeros.
+pub(super) struct Segment {
+    pub(super) sector: u64,
+    pub(super) sectors: u32,
+    /// Bit 0 for zeros: they may be unmapped.
+    pub(super) flags: u32,
 }

@@ -80,9 +80,18 @@ impl Machine {
     where
         D: VirtioDevice<Legacy> + MutEventSubscriber + 'static,
     {
+        self.add_shared(device).1
+    }
+
+    /// Adds a device that the test goes on with.
+    pub fn add_shared<D>(&self, device: D) -> (Arc<Mutex<D>>, DeviceId)
+    where
+        D: VirtioDevice<Legacy> + MutEventSubscriber + 'static,
+    {
         let device = Arc::new(Mutex::new(device));
         self.events.borrow_mut().add_subscriber(device.clone());
-        self.bus.add(device).unwrap()
+        let id = self.bus.add(device.clone()).unwrap();
+        (device, id)
     }
 
     /// Lets the event loop run until nothing is left to do.

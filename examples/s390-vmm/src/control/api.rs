@@ -200,6 +200,7 @@ mod tests {
         DiskConfig {
             path: path.into(),
             read_only,
+            ..DiskConfig::default()
         }
     }
 

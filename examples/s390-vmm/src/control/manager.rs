@@ -54,6 +54,7 @@ impl Manager {
             Command::Page => self.page(),
             Command::Pause => self.pause(),
             Command::Resume => {
+                self.devices.resume_disks();
                 self.rebooter.resume();
                 Ok(Answer::None)
             }
@@ -117,6 +118,7 @@ impl Manager {
     fn pause(&self) -> Result<Answer> {
         let kick = || self.cpus.iter().for_each(|cpu| cpu.kick());
         if self.rebooter.pause(kick, PAUSE_TIME) {
+            self.devices.pause_disks();
             return Ok(Answer::None);
         }
         self.rebooter.resume();

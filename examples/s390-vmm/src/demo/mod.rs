@@ -58,7 +58,7 @@ pub fn run(backend: &Backend) -> Result<End> {
     let vm = VirtualMachine::new(guest, &hardware, &output, &[])?;
     vm.devices().add_disk(&DiskConfig {
         path: image.clone(),
-        read_only: false,
+        ..DiskConfig::default()
     })?;
     vm.devices().add_net_on(Box::new(link), None)?;
     vm.listen_to_signals(signals)?;

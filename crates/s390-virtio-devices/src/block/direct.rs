@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Direct I/O: what the host's file system asks of addresses, offsets and lengths.
+
+use std::alloc::{self, Layout};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use vm_memory::VolatileSlice;
+
+/// What everybody can do.
+const PAGE: u32 = 4096;
+
+/// Powers of two that direct I/O is aligned to.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub(super) struct Alignment {
+    /// Of addresses in memory.
+    pub(super) memory: u32,
+    /// Of offsets in the file, and of lengths.
+    pub(super) offset: u32,
+}
+
+impl Alignment {
+    /// What `file` asks for; a page on kernels that do not tell (before Linux 6.1).
+    pub(super) fn of(file: &File) -> Self {
+        // SAFETY: all zeros are a valid `statx`, a structure of integers.
+        let mut stat: libc::statx = unsafe { std::mem::zeroed() };
+        // SAFETY: an empty path with AT_EMPTY_PATH means the file; `stat` outlives the call.
+        let result = unsafe {
+            libc::statx(
+                file.as_raw_fd(),
+                c"".as_ptr(),
+                libc::AT_EMPTY_PATH,
+                libc::STATX_DIOALIGN,
+                &mut stat,
+            )
+        };
+        let told = result == 0 && stat.stx_mask & libc::STATX_DIOALIGN != 0;
+        let known = |n: u32| if told && n.is_power_of_two() { n } else { PAGE };
+        Alignment {
+            memory: known(stat.stx_dio_mem_align),
+            offset: known(stat.stx_dio_offset_align).max(512),
+        }
+    }
+
+    /// Whether direct I/O can work on these pieces of memory as they are.
+    pub(super) fn suits(&self, data: &[VolatileSlice<'_>]) -> bool {
+        let fits = |n: usize, unit: u32| n & (unit as usize - 1) == 0;
+        data.iter().all(|slice| {
+            fits(slice.ptr_guard().as_ptr() as usize, self.memory) && fits(slice.len(), self.memory)
+        })
+    }
+}
+
+/// Memory that suits any direct I/O, for the rare data that does not.
+pub(super) struct Bounce {
+    start: *mut u8,
+    layout: Layout,
+}
+
+impl Bounce {
+    /// So many bytes, which are zeros.
+    pub(super) fn new(len: usize) -> io::Result<Self> {
+        let layout =
+            Layout::from_size_align(len.max(1), PAGE as usize).map_err(io::Error::other)?;
+        // SAFETY: the layout has at least one byte.
+        let start = unsafe { alloc::alloc_zeroed(layout) };
+        if start.is_null() {
+            return Err(io::ErrorKind::OutOfMemory.into());
+        }
+        Ok(Bounce { start, layout })
+    }
+
+    /// All of it.
+    pub(super) fn slice(&self) -> VolatileSlice<'_> {
+        // SAFETY: this many bytes were allocated, and live as long as `self`, which has no other
+        // access to them.
+        unsafe { VolatileSlice::new(self.start, self.layout.size()) }
+    }
+}
+
+impl Drop for Bounce {
+    fn drop(&mut self) {
+        // SAFETY: allocated with this layout.
+        unsafe { alloc::dealloc(self.start, self.layout) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_address_and_length_has_to_suit() {
+        let alignment = Alignment {
+            memory: 512,
+            offset: 512,
+        };
+        let bounce = Bounce::new(8192).unwrap();
+        let all = bounce.slice();
+        let part = |start, len| all.subslice(start, len).unwrap();
+        assert!(alignment.suits(&[part(0, 512), part(1024, 2048)]));
+        assert!(!alignment.suits(&[part(0, 512), part(1028, 2048)]));
+        assert!(!alignment.suits(&[part(0, 500), part(512, 12)]));
+    }
+
+    #[test]
+    fn every_file_has_an_alignment() {
+        let file = tempfile::tempfile().unwrap();
+        let alignment = Alignment::of(&file);
+        assert!(alignment.memory.is_power_of_two());
+        assert!(alignment.offset.is_power_of_two() && alignment.offset >= 512);
+    }
+}

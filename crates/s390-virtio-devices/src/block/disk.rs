@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The disk behind a device: storage, the engine that works on it, limits, and the cache mode.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use super::backend::{BlockBackend, Topology};
+use super::engine::{Engine, EngineKind};
+use crate::rate_limiter::{RateLimiter, RateLimits};
+
+/// How a device treats its storage.
+#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+pub struct BlockOptions {
+    /// How requests are carried out.
+    pub engine: EngineKind,
+    /// Whether writes are durable only after a flush, until the driver decides otherwise.
+    pub write_back: bool,
+    /// What the guest may ask for.
+    pub limits: RateLimits,
+    /// Bytes of a logical block, at least those of the storage's: a power of two.
+    pub logical_block: u32,
+}
+
+impl Default for BlockOptions {
+    fn default() -> Self {
+        BlockOptions {
+            engine: EngineKind::Auto,
+            write_back: true,
+            limits: RateLimits::default(),
+            logical_block: 0,
+        }
+    }
+}
+
+/// The disk behind a device.
+pub struct Disk {
+    pub(super) backend: Arc<dyn BlockBackend>,
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) limiter: RateLimiter,
+    /// Whether writes are durable only after a flush.
+    pub(super) write_back: bool,
+    options: BlockOptions,
+}
+
+impl fmt::Debug for Disk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Disk")
+            .field("size", &self.backend.size())
+            .field("read_only", &self.backend.is_read_only())
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Disk {
+    /// A disk on `backend`.
+    ///
+    /// # Errors
+    ///
+    /// The host is out of file descriptors or threads, or has no such engine.
+    pub fn new(backend: Arc<dyn BlockBackend>, options: BlockOptions) -> io::Result<Self> {
+        let engine = options.engine.create(backend.clone())?;
+        Self::with_engine(backend, engine, options)
+    }
+
+    /// A disk on `backend` with an engine of its own, whatever the options name.
+    ///
+    /// # Errors
+    ///
+    /// The host is out of file descriptors.
+    pub fn with_engine(
+        backend: Arc<dyn BlockBackend>,
+        engine: Box<dyn Engine>,
+        options: BlockOptions,
+    ) -> io::Result<Self> {
+        Ok(Disk {
+            backend,
+            engine,
+            limiter: RateLimiter::new(options.limits)?,
+            write_back: options.write_back,
+            options,
+        })
+    }
+
+    /// How the guest shall use it.
+    pub(super) fn topology(&self) -> Topology {
+        let mut topology = self.backend.topology();
+        let block = topology.logical_block.max(self.options.logical_block);
+        topology.logical_block = block;
+        topology.physical_block = topology.physical_block.max(block);
+        topology.min_io = topology.min_io.max(block);
+        topology
+    }
+
+    /// Nothing is in flight afterwards, and the cache mode is as it was in the beginning.
+    pub(super) fn reset(&mut self) {
+        self.engine.cancel();
+        self.write_back = self.options.write_back;
+    }
+}

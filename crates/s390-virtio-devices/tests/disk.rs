@@ -1,0 +1,366 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! Disks with several requests in flight: RESET, pause, cache mode, limits, and storage that fails.
+
+mod common;
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use common::*;
+use s390_virtio_devices::block::{
+    Block, BlockBackend, BlockOptions, EngineKind, ImageOptions, RawFile,
+};
+use s390_virtio_devices::rate_limiter::{Rate, RateLimits};
+use s390_vring::Buffer;
+use vm_memory::VolatileSlice;
+
+const TOKEN: u64 = 0x0123_4567_89ab_cdee;
+const FLUSH: u32 = 1 << 9;
+const CONFIG_WCE: u32 = 1 << 11;
+const IOERR: u8 = 1;
+/// Offset of the cache mode in the configuration space.
+const WRITEBACK: u64 = 32;
+
+fn options(engine: EngineKind) -> BlockOptions {
+    BlockOptions {
+        engine,
+        ..BlockOptions::default()
+    }
+}
+
+/// The driver's queue of the only device.
+fn start(machine: &Machine, features: u32) -> GuestQueue<'_> {
+    let driver = machine.driver(0);
+    driver.begin_probe(features);
+    let queue = driver.find_vq(0, TOKEN);
+    driver.finish_probe();
+    machine.run_events();
+    machine.interrupts();
+    queue
+}
+
+/// Lets the event loop run until a chain comes back; its length.
+fn wait(machine: &Machine, queue: &mut GuestQueue<'_>) -> u32 {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        machine.run_events();
+        if let Some(len) = queue.used() {
+            return len;
+        }
+        assert!(Instant::now() < deadline, "the device does not answer");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+fn status_byte(machine: &Machine) -> u8 {
+    machine.read(STATUS, 1)[0]
+}
+
+/// Storage whose reads wait until the test lets them go on, and that counts.
+#[derive(Default)]
+struct Gate {
+    open: Mutex<bool>,
+    opened: Condvar,
+    waiting: AtomicUsize,
+    writes: AtomicUsize,
+    flushes: AtomicUsize,
+}
+
+/// The backend of a [`Gate`].
+struct Gated(Arc<Gate>);
+
+impl Gate {
+    fn open(&self) {
+        *self.open.lock().unwrap() = true;
+        self.opened.notify_all();
+    }
+
+    fn wait_for_reader(&self) {
+        while self.waiting.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl BlockBackend for Gated {
+    fn size(&self) -> u64 {
+        4096
+    }
+
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
+    fn serial(&self) -> &str {
+        "gated"
+    }
+
+    fn read(&self, data: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
+        self.0.waiting.fetch_add(1, Ordering::SeqCst);
+        let open = self.0.open.lock().unwrap();
+        drop(self.0.opened.wait_while(open, |open| !*open).unwrap());
+        for slice in data {
+            slice.copy_from(&vec![0x11u8; slice.len()]);
+        }
+        Ok(())
+    }
+
+    fn write(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
+        self.0.writes.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.0.flushes.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+fn gated(engine: EngineKind) -> (Block<Legacy>, Arc<Gate>) {
+    let gate = Arc::new(Gate::default());
+    let backend = Box::new(Gated(gate.clone()));
+    (Block::with_options(backend, options(engine)).unwrap(), gate)
+}
+
+#[test]
+fn after_a_reset_no_request_in_flight_writes_memory_or_ring() {
+    for how in ["reset", "failed", "machine reset"] {
+        let machine = Machine::new();
+        let (disk, gate) = gated(EngineKind::Threads);
+        machine.add(disk);
+        let mut queue = start(&machine, FLUSH);
+        machine.write(DATA, &[0xee; 512]);
+        queue.add(&read_request(&machine, 0));
+        queue.kick();
+        machine.run_events();
+        gate.wait_for_reader();
+        assert_eq!(queue.used(), None);
+
+        let begun = Instant::now();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(50));
+                gate.open();
+            });
+            let driver = machine.driver(0);
+            match how {
+                "reset" => assert_eq!(driver.reset(), 0),
+                "failed" => assert_eq!(driver.set_status(0x83), 0),
+                _ => machine.machine_reset(),
+            }
+            // It waited for the request, whose data may have come; but nothing comes any more.
+            assert!(begun.elapsed() >= Duration::from_millis(50), "{how}");
+            machine.write(DATA, &[0xee; 512]);
+            machine.write(STATUS, &[0xee]);
+        });
+        std::thread::sleep(Duration::from_millis(20));
+        machine.run_events();
+        assert_eq!(machine.read(DATA, 512), [0xee; 512], "{how}");
+        assert_eq!(status_byte(&machine), 0xee, "{how}");
+        assert_eq!(queue.used(), None, "{how}");
+        assert!(machine.interrupts().is_empty(), "{how}");
+
+        // And the next driver finds a device as new.
+        let mut queue = start(&machine, FLUSH);
+        queue.add(&read_request(&machine, 1));
+        queue.kick();
+        assert_eq!(wait(&machine, &mut queue), 513);
+        assert_eq!(machine.read(DATA, 512), [0x11; 512]);
+    }
+}
+
+#[test]
+fn a_pause_gives_back_what_is_in_flight_and_begins_nothing() {
+    let machine = Machine::new();
+    let (disk, gate) = gated(EngineKind::Threads);
+    let (disk, _) = machine.add_shared(disk);
+    let mut queue = start(&machine, FLUSH);
+    queue.add(&read_request(&machine, 0));
+    queue.kick();
+    machine.run_events();
+    gate.wait_for_reader();
+    gate.open();
+    disk.lock().unwrap().pause();
+    assert_eq!(queue.used(), Some(513));
+    assert_eq!(machine.interrupts(), [vring(TOKEN)]);
+    queue.add(&write_request(&machine, 0));
+    queue.kick();
+    machine.run_events();
+    std::thread::sleep(Duration::from_millis(10));
+    machine.run_events();
+    assert_eq!(gate.writes.load(Ordering::SeqCst), 0);
+    disk.lock().unwrap().resume();
+    assert_eq!(wait(&machine, &mut queue), 1);
+    assert_eq!(gate.writes.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn the_guest_changes_the_cache_mode() {
+    let machine = Machine::new();
+    let (disk, gate) = gated(EngineKind::Inline);
+    machine.add(disk);
+    let mut queue = start(&machine, FLUSH | CONFIG_WCE);
+    let mode = machine.driver(0).config_address() + WRITEBACK;
+    assert_eq!(machine.read(mode, 1), [1]);
+    let mut write = |expected: usize| {
+        queue.add(&write_request(&machine, 0));
+        queue.kick();
+        assert_eq!(wait(&machine, &mut queue), 1);
+        assert_eq!(gate.flushes.load(Ordering::SeqCst), expected);
+    };
+    write(0);
+    // No exit tells the host; it sees it when the next request is notified. What was written
+    // before becomes durable, as does each write from now on.
+    machine.write(mode, &[0]);
+    write(2);
+    write(3);
+    machine.write(mode, &[1]);
+    write(3);
+    machine.write(mode, &[0]);
+    write(5);
+    // A reset brings the mode back that the user chose.
+    assert_eq!(machine.driver(0).reset(), 0);
+    assert_eq!(machine.read(mode, 1), [1]);
+}
+
+#[test]
+fn the_user_turns_the_cache_off() {
+    let machine = Machine::new();
+    let gate = Arc::new(Gate::default());
+    let options = BlockOptions {
+        write_back: false,
+        ..options(EngineKind::Inline)
+    };
+    machine.add(Block::with_options(Box::new(Gated(gate.clone())), options).unwrap());
+    let mut queue = start(&machine, FLUSH);
+    assert_eq!(machine.driver(0).config()[WRITEBACK as usize], 0);
+    queue.add(&write_request(&machine, 0));
+    queue.kick();
+    wait(&machine, &mut queue);
+    assert_eq!(gate.flushes.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn storage_that_fails_is_an_io_error_and_the_device_lives() {
+    for engine in [EngineKind::Auto, EngineKind::Threads, EngineKind::Inline] {
+        let machine = Machine::new();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(4096).unwrap();
+        let backend = Box::new(RawFile::open(file.path(), false).unwrap());
+        machine.add(Block::with_options(backend, options(engine)).unwrap());
+        let mut queue = start(&machine, FLUSH);
+        file.as_file().set_len(1024).unwrap();
+        for (sector, status) in [(7, IOERR), (0, 0), (2, IOERR)] {
+            queue.add(&read_request(&machine, sector));
+            queue.kick();
+            wait(&machine, &mut queue);
+            assert_eq!(status_byte(&machine), status, "{engine:?} {sector}");
+        }
+        // Writing brings it back.
+        queue.add(&write_request(&machine, 7));
+        queue.kick();
+        wait(&machine, &mut queue);
+        assert_eq!(status_byte(&machine), 0);
+    }
+}
+
+#[test]
+fn requests_beyond_the_rate_limit_come_later() {
+    let machine = Machine::new();
+    let options = BlockOptions {
+        limits: RateLimits {
+            ops: Rate::per_second(20),
+            bytes: None,
+        },
+        ..options(EngineKind::Auto)
+    };
+    let gate = Arc::new(Gate::default());
+    gate.open();
+    machine.add(Block::with_options(Box::new(Gated(gate)), options).unwrap());
+    let mut queue = start(&machine, FLUSH);
+    let begun = Instant::now();
+    for _ in 0..6 {
+        queue.add(&read_request(&machine, 0));
+    }
+    queue.kick();
+    for _ in 0..6 {
+        wait(&machine, &mut queue);
+    }
+    // Two at once, then one each 50 ms.
+    assert!(begun.elapsed() >= Duration::from_millis(190));
+}
+
+#[test]
+fn direct_io_takes_buffers_at_any_address() {
+    for engine in [EngineKind::Auto, EngineKind::Threads] {
+        let machine = Machine::new();
+        // Some file systems for temporary files do no direct I/O.
+        let file = tempfile::NamedTempFile::new_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let content: Vec<u8> = (0..64 << 10).map(|i| (i / 4096 + i % 251) as u8).collect();
+        std::fs::write(file.path(), &content).unwrap();
+        let image = ImageOptions {
+            direct: true,
+            ..ImageOptions::default()
+        };
+        let backend = match image.open(file.path()) {
+            Ok(backend) => backend,
+            Err(error) => {
+                eprintln!("no direct I/O here: {error}");
+                return;
+            }
+        };
+        let block = u64::from(backend.topology().logical_block);
+        machine.add(Block::with_options(backend, options(engine)).unwrap());
+        assert_eq!(
+            machine.driver(0).config()[20..24],
+            (block as u32).to_be_bytes()
+        );
+        let mut queue = start(&machine, FLUSH);
+        let len = block.max(4096);
+        for data in [DATA, DATA + 4, DATA + 511] {
+            let sector = len / 512 * 3;
+            let [header, _, status] = read_request(&machine, sector);
+            queue.add(&[header, Buffer::writable(data, len as u32), status]);
+            queue.kick();
+            wait(&machine, &mut queue);
+            assert_eq!(status_byte(&machine), 0);
+            let wanted = &content[len as usize * 3..][..len as usize];
+            assert!(machine.read(data, len as usize) == wanted);
+
+            machine.write(data, &vec![0x42; len as usize]);
+            let [header, _, status] = write_request(&machine, 0);
+            queue.add(&[header, Buffer::readable(data, len as u32), status]);
+            queue.kick();
+            wait(&machine, &mut queue);
+            assert_eq!(status_byte(&machine), 0);
+            let after = std::fs::read(file.path()).unwrap();
+            assert!(after[..len as usize] == vec![0x42; len as usize]);
+            assert!(after[len as usize..] == content[len as usize..]);
+            std::fs::write(file.path(), &content).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_disk_grows_under_a_running_guest() {
+    let machine = Machine::new();
+    let (disk, file) = disk();
+    let (shared, id) = machine.add_shared(disk);
+    let mut queue = start(&machine, FLUSH);
+    queue.add(&read_request(&machine, 8));
+    queue.kick();
+    wait(&machine, &mut queue);
+    assert_eq!(status_byte(&machine), IOERR);
+    machine.interrupts();
+    shared.lock().unwrap().resize(Some(8192)).unwrap();
+    machine.bus.config_changed(id).unwrap();
+    assert_eq!(machine.interrupts(), [(0x2603, 0x0d00, 1, TOKEN)]);
+    assert_eq!(machine.driver(0).config()[..8], 16u64.to_be_bytes());
+    queue.add(&read_request(&machine, 15));
+    queue.kick();
+    wait(&machine, &mut queue);
+    assert_eq!(status_byte(&machine), 0);
+    assert_eq!(file.as_file().metadata().unwrap().len(), 8192);
+}
