@@ -27,7 +27,7 @@ on_s390x() { [ "$(uname -m)" = s390x ]; }
 install_packages() {
     local need=(cc:gcc /usr/include/stdio.h:libc6-dev s390x-linux-gnu-gcc:gcc-s390x-linux-gnu
         xz:xz-utils python3:python3 ip:iproute2 ping:iputils-ping mke2fs:e2fsprogs
-        cpio:cpio unshare:util-linux git:git
+        cpio:cpio unshare:util-linux git:git qemu-img:qemu-utils
         # Debian 13 split and renamed QEMU's packages.
         "qemu-system-s390x:qemu-system-s390x|qemu-system-misc")
     if ! on_s390x; then

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The block driver (virtio 1.2, section 5.2, legacy byte order), and the check of a disk.
 
+use core::cell::UnsafeCell;
+
 use bare_guest::options::{Foreign, Options};
 use bare_guest::pattern::{self, Form, SECTOR};
+use bare_guest::stress::{self, Action, Content, Step, DEPTH};
 
 use crate::console::say;
 use crate::cpu::Deadline;
@@ -11,10 +14,12 @@ use crate::virtio::{self, Device, Failure, Queue, F_EVENT_IDX, PATIENCE};
 
 const F_READ_ONLY: u32 = 1 << 5;
 const F_FLUSH: u32 = 1 << 9;
+const F_WRITE_ZEROES: u32 = 1 << 14;
 
 const T_IN: u32 = 0;
 const T_OUT: u32 = 1;
 const T_FLUSH: u32 = 4;
+const T_WRITE_ZEROES: u32 = 13;
 
 const S_OK: u8 = 0;
 const S_IOERR: u8 = 1;
@@ -26,6 +31,21 @@ static HEADER: Dma<16> = Dma::new();
 static DATA: Dma<{ BATCH * SECTOR }> = Dma::new();
 static STATUS: Dma<1> = Dma::new();
 
+/// Bytes of the longest request of random I/O.
+const STRESS_BYTES: usize = stress::BLOCK_SECTORS as usize * SECTOR;
+const STRESS_SECTORS: usize = stress::MAX_SECTORS as usize;
+
+static HEADERS: Dma<{ DEPTH * 16 }> = Dma::new();
+static BLOCKS: Dma<{ DEPTH * STRESS_BYTES }> = Dma::new();
+static STATUSES: Dma<DEPTH> = Dma::new();
+/// What the disk holds, as far as random I/O goes; too much for the stack.
+static KNOWN: Known = Known(UnsafeCell::new([Content::Zeros; STRESS_SECTORS]));
+
+struct Known(UnsafeCell<[Content; STRESS_SECTORS]>);
+
+// SAFETY: one CPU, and no use from interruption handlers.
+unsafe impl Sync for Known {}
+
 struct Disk {
     queue: Queue,
     capacity: u64,
@@ -33,7 +53,7 @@ struct Disk {
 
 /// Drives a block device through a check.
 pub fn run(device: &mut Device, options: &Options) -> Result<(), Failure> {
-    let features = device.begin(F_READ_ONLY | F_FLUSH | F_EVENT_IDX)?;
+    let features = device.begin(F_READ_ONLY | F_FLUSH | F_WRITE_ZEROES | F_EVENT_IDX)?;
     let capacity = u64::from_be_bytes(device.config(0)?);
     let queue = virtio::find_vq(device, 0)?;
     device.driver_ok()?;
@@ -43,11 +63,106 @@ pub fn run(device: &mut Device, options: &Options) -> Result<(), Failure> {
         [", read-write", ", read-only"][usize::from(features & F_READ_ONLY != 0)],
         ["", ", flush"][usize::from(features & F_FLUSH != 0)],
     );
-    disk.check(features, options)?;
+    match options.stress {
+        Some(seed) => disk.stress(features, seed, options)?,
+        None => disk.check(features, options)?,
+    }
     Ok(virtio::finish(device, [disk.queue])?)
 }
 
 impl Disk {
+    /// Random I/O with many requests in flight. After each round, which ends with a flush, it
+    /// says so.
+    fn stress(&mut self, features: u32, seed: u32, options: &Options) -> Result<(), Failure> {
+        let sectors = self.capacity.min(stress::MAX_SECTORS.into()) as u32;
+        if sectors < DEPTH as u32 * stress::BLOCK_SECTORS || features & F_READ_ONLY != 0 {
+            return Err(Failure::Wrong("not a disk for random I/O"));
+        }
+        // SAFETY: disks are driven one after the other, and this is the only use.
+        let known = unsafe { &mut *KNOWN.0.get() };
+        known.fill(Content::Zeros);
+        stress::replay(seed, options.stress_round, sectors, known);
+        let mut round = options.stress_round;
+        say!("stress: {sectors} sectors from round {round} on");
+        loop {
+            let steps = stress::round(seed, round, sectors);
+            self.round(&steps, round, features, known)?;
+            for step in &steps {
+                stress::apply(step, round, known);
+            }
+            self.request(T_FLUSH, 0, 0).and_then(expect_ok)?;
+            say!("stress: round {round} flushed");
+            round += 1;
+            if round - options.stress_round == options.stress_rounds {
+                return Ok(());
+            }
+        }
+    }
+
+    /// All requests of a round at once.
+    fn round(
+        &mut self,
+        steps: &[Step; DEPTH],
+        round: u32,
+        features: u32,
+        known: &[Content],
+    ) -> Result<(), Failure> {
+        let mut heads = [u16::MAX; DEPTH];
+        for (i, step) in steps.iter().enumerate() {
+            heads[i] = self.begin(i, step, round, features)?;
+        }
+        self.queue.kick()?;
+        for _ in steps {
+            let used = virtio::next_used(&mut self.queue, Deadline::after(PATIENCE))?;
+            let i = heads.iter().position(|&head| head == used.head);
+            let i = i.ok_or(Failure::Wrong("an unknown request came back"))?;
+            heads[i] = u16::MAX;
+            let mut status = [0];
+            STATUSES.get(i, &mut status);
+            expect_ok(status[0])?;
+            if steps[i].action == Action::Read {
+                compare(i, &steps[i], known)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a request of a round available.
+    fn begin(&mut self, i: usize, step: &Step, round: u32, features: u32) -> Result<u16, Failure> {
+        let (start, len) = (i * STRESS_BYTES, step.count as usize * SECTOR);
+        let by_command = step.action == Action::Zero && features & F_WRITE_ZEROES != 0;
+        let kind = match step.action {
+            Action::Read => T_IN,
+            _ if by_command => T_WRITE_ZEROES,
+            _ => T_OUT,
+        };
+        HEADERS.put(i * 16, &kind.to_be_bytes());
+        HEADERS.put(i * 16 + 4, &[0; 4]);
+        HEADERS.put(i * 16 + 8, &u64::from(step.sector).to_be_bytes());
+        STATUSES.put(i, &[0xff]);
+        let data = if kind == T_IN {
+            BLOCKS.put(start, &[0xee; STRESS_BYTES]);
+            BLOCKS.writable_at(start, len)
+        } else if by_command {
+            BLOCKS.put(start, &u64::from(step.sector).to_be_bytes());
+            BLOCKS.put(start + 8, &step.count.to_be_bytes());
+            // Unmapped every other time.
+            BLOCKS.put(start + 12, &(round & 1).to_be_bytes());
+            BLOCKS.readable_at(start, 16)
+        } else {
+            let content = Content::after(step, round).unwrap_or_default();
+            for n in 0..step.count {
+                let bytes = content.bytes(step.sector + n);
+                BLOCKS.put(start + n as usize * SECTOR, &bytes);
+            }
+            BLOCKS.readable_at(start, len)
+        };
+        let header = HEADERS.readable_at(i * 16, 16);
+        Ok(self
+            .queue
+            .add(&[header, data, STATUSES.writable_at(i, 1)])?)
+    }
+
     fn check(&mut self, features: u32, options: &Options) -> Result<(), Failure> {
         let count = u64::from(options.sectors).min(self.capacity);
         if count == 0 {
@@ -175,6 +290,20 @@ impl Disk {
         STATUS.get(0, &mut status);
         Ok(status[0])
     }
+}
+
+/// Whether what was read is what the disk is known to hold.
+fn compare(i: usize, step: &Step, known: &[Content]) -> Result<(), Failure> {
+    for n in 0..step.count {
+        let mut sector = [0; SECTOR];
+        BLOCKS.get(i * STRESS_BYTES + n as usize * SECTOR, &mut sector);
+        let number = step.sector + n;
+        if sector != known[number as usize].bytes(number) {
+            say!("stress: sector {number} is damaged");
+            return Err(Failure::Wrong("the disk does not hold what it should"));
+        }
+    }
+    Ok(())
 }
 
 fn expect_ok(status: u8) -> Result<(), Failure> {

@@ -29,6 +29,18 @@ impl<const N: usize> Dma<N> {
         Buffer::writable(self.0.get() as u64, len.min(N) as u32)
     }
 
+    /// `len` bytes from `offset` on, for a device to read.
+    pub fn readable_at(&self, offset: usize, len: usize) -> Buffer {
+        assert!(offset + len <= N);
+        Buffer::readable(self.0.get() as u64 + offset as u64, len as u32)
+    }
+
+    /// `len` bytes from `offset` on, for a device to write.
+    pub fn writable_at(&self, offset: usize, len: usize) -> Buffer {
+        assert!(offset + len <= N);
+        Buffer::writable(self.0.get() as u64 + offset as u64, len as u32)
+    }
+
     /// Replaces the bytes from `offset` on.
     pub fn put(&self, offset: usize, bytes: &[u8]) {
         assert!(offset + bytes.len() <= N);

@@ -10,3 +10,4 @@ extern crate std;
 pub mod options;
 pub mod packet;
 pub mod pattern;
+pub mod stress;

@@ -30,6 +30,12 @@ pub struct Options {
     pub foreign: Foreign,
     /// `sectors=N`: how many sectors of each disk to check.
     pub sectors: u16,
+    /// `stress=SEED`: random I/O on each disk, instead of the check.
+    pub stress: Option<u32>,
+    /// `stress-round=N`: the first round of random I/O; the disk holds what the ones before left.
+    pub stress_round: u32,
+    /// `stress-rounds=N`: how many rounds; without end if 0.
+    pub stress_rounds: u32,
     /// `ip=A.B.C.D`: the guest's address; without it the network is left alone.
     pub ip: Option<[u8; 4]>,
     /// `peer=A.B.C.D`: whom to ping.
@@ -49,6 +55,9 @@ impl Default for Options {
         Options {
             foreign: Foreign::Keep,
             sectors: 8,
+            stress: None,
+            stress_round: 1,
+            stress_rounds: 0,
             ip: None,
             peer: None,
             pings: 3,
@@ -86,6 +95,9 @@ impl Options {
                 }
             }
             "sectors" => self.sectors = value.parse().ok()?,
+            "stress" => self.stress = Some(value.parse().ok()?),
+            "stress-round" => self.stress_round = value.parse().ok().filter(|&n| n > 0)?,
+            "stress-rounds" => self.stress_rounds = value.parse().ok()?,
             "ip" => self.ip = Some(address(value)?),
             "peer" => self.peer = Some(address(value)?),
             "pings" => self.pings = value.parse().ok()?,
@@ -129,11 +141,15 @@ mod tests {
 
     #[test]
     fn every_option_is_read() {
-        let line = "root=/dev/vda quiet disk=rewrite sectors=100 ip=10.0.2.15 peer=10.0.2.2 \
+        let line = "root=/dev/vda quiet disk=rewrite sectors=100 stress=9 stress-round=2 \
+                    stress-rounds=3 ip=10.0.2.15 peer=10.0.2.2 \
                     pings=5 serve=30 serve-pings=2 crash=panic";
         let expected = Options {
             foreign: Foreign::Rewrite,
             sectors: 100,
+            stress: Some(9),
+            stress_round: 2,
+            stress_rounds: 3,
             ip: Some([10, 0, 2, 15]),
             peer: Some([10, 0, 2, 2]),
             pings: 5,
@@ -152,6 +168,8 @@ mod tests {
             "disk=erase",
             "sectors=-1",
             "sectors=65536",
+            "stress=x",
+            "stress-round=0",
             "ip=10.0.2",
             "ip=10.0.2.15.1",
             "ip=10.0.2.256",
