@@ -45,6 +45,22 @@ fn test_suppressed_instructions_leave_the_psw_behind_them() {
     assert_program(&mut g, problem, "8000 0400 ; ssm", PRIVILEGED, 4, 4);
 }
 
+/// The bit for program-event recording and its control registers are accepted, though no event is
+/// recorded: debuggers in the guest see none.
+#[test]
+fn test_program_event_recording_is_accepted() {
+    const PER: u64 = 1 << 62;
+    let mut g = Guest::new();
+    // Branches, fetches and stores anywhere.
+    g.set_cr(9, 0xe000_0000);
+    g.set_cr(10, 0);
+    g.set_cr(11, u64::MAX);
+    let text = "a7f4 0002 ; j .+4
+                5000 0400 ; st %r0,0x400
+                0000";
+    assert_program(&mut g, PER, text, OPERATION, 2, 10);
+}
+
 #[test]
 fn test_addressing_exception_keeps_the_register() {
     let mut g = Guest::new();
