@@ -417,7 +417,7 @@ pub static CHOICES: &[Deviation] = &[
     },
     // PoP 6, "Priority of Program Interruptions": none among the operands.
     Deviation {
-        mnemonics: &["tr", "mvo", "pack", "unpk"],
+        mnemonics: &["tr", "mvo", "pack", "unpk", "pka", "pku", "unpka", "unpku"],
         text: "with neither operand accessible, tells of the other",
         mend: |t, theirs| {
             if t.ours.is_access_exception() && theirs.is_access_exception() {
