@@ -12,8 +12,9 @@ import struct
 INPUTS = pathlib.Path(__file__).resolve().parent / "common" / "inputs"
 
 BLOCK, NET, CONSOLE, RNG, BALLOON = range(5)
-# Queues are numbered through all devices: disk, net (2), console (2), entropy, balloon (3).
-DISK_QUEUE, NET_RX, NET_TX, CONSOLE_RX, CONSOLE_TX, RNG_QUEUE, INFLATE, DEFLATE, STATISTICS = range(9)
+# Queues are numbered through all devices: disk, net (2), console (6), entropy, balloon (3).
+DISK_QUEUE, NET_RX, NET_TX, CONSOLE_RX, CONSOLE_TX, CONTROL_RX, CONTROL_TX = range(7)
+PORT_RX, PORT_TX, RNG_QUEUE, INFLATE, DEFLATE, STATISTICS = range(7, 13)
 NEXT, WRITE, INDIRECT = 1, 2, 4
 
 
@@ -112,6 +113,13 @@ RINGS = {
     "console": probe(CONSOLE, 2, 1) + desc(CONSOLE_RX, 0, 0x5000, 64, WRITE, 0) + avail(CONSOLE_RX, 0)
     + notify(CONSOLE_RX) + incoming(b"typed") + RUN + desc(CONSOLE_TX, 0, 0x6000, 32, 0, 0)
     + avail(CONSOLE_TX, 0) + notify(CONSOLE_TX) + RUN + config_changed(CONSOLE),
+    "console-ports": probe(CONSOLE, 6, 2)
+    + b"".join(desc(CONTROL_RX, n, 0x5000 + 64 * n, 64, WRITE, 0) + avail(CONTROL_RX, n) for n in range(4))
+    + store(0x6000, struct.pack(">IHH", 0xFFFFFFFF, 0, 1)) + store(0x6010, struct.pack(">IHH", 1, 3, 1))
+    + store(0x6020, struct.pack(">IHH", 1, 6, 1))
+    + b"".join(desc(CONTROL_TX, n, 0x6000 + 16 * n, 8, 0, 0) + avail(CONTROL_TX, n) for n in range(3))
+    + notify(CONTROL_TX) + RUN + desc(PORT_TX, 0, 0x7000, 16, 0, 0) + avail(PORT_TX, 0) + notify(PORT_TX)
+    + desc(PORT_RX, 0, 0x7000, 16, WRITE, 0) + avail(PORT_RX, 0) + notify(PORT_RX) + RUN,
     "entropy": probe(RNG, 1) + desc(RNG_QUEUE, 0, 0x5000, 64, WRITE, 0) + avail(RNG_QUEUE, 0)
     + notify(RNG_QUEUE) + RUN,
     "balloon": probe(BALLOON, 3, 2)

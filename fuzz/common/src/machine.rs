@@ -151,6 +151,7 @@ impl Machine {
             rows: 25,
         };
         let console = Console::new(Box::new(io::sink()), Some(size)).unwrap();
+        let console = console.with_port("port", Box::new(io::sink())).unwrap();
         let mut machine = Machine {
             memory,
             bus,

@@ -62,6 +62,7 @@ fn seeds_reach_the_devices() {
         "net-receive",
         "net-transmit",
         "console",
+        "console-ports",
         "entropy",
         "balloon",
         "machine-reset",
