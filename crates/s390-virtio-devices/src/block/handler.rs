@@ -1067,6 +1067,52 @@ mod tests {
         assert_eq!(engine.submitted(), usize::from(MAX_IN_FLIGHT));
     }
 
+    /// The software CPU drops decoded instructions by the bitmap: what a request wrote must be in
+    /// it, however it came there.
+    #[test]
+    fn what_a_request_wrote_is_marked_dirty() {
+        use vm_memory::bitmap::{AtomicBitmap, Bitmap};
+        use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+
+        type Marked = GuestMemoryMmap<AtomicBitmap>;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(64 << 10).unwrap();
+        for engine in [EngineKind::Auto, EngineKind::Threads, EngineKind::Inline] {
+            let memory = Arc::new(Marked::from_ranges(&[(GuestAddress(0), 1 << 20)]).unwrap());
+            let features = s390_vring::RingFeatures::default();
+            let mut mock = MockDriver::<BigEndian, _>::new(&*memory, GuestAddress(0), 8, features);
+            let options = BlockOptions {
+                engine,
+                ..BlockOptions::default()
+            };
+            let raw = crate::block::RawFile::open(file.path(), false).unwrap();
+            let mut disk = Disk::new(Arc::new(raw), options).unwrap();
+            let mut handler = BlockHandler::<crate::S390Legacy<Marked>>::new(
+                memory.clone(),
+                mock.device_queue(),
+                Arc::new(Recorder::default()),
+                FLUSH,
+                Arc::default(),
+            );
+            memory.write_slice(&[0; 16], GuestAddress(HEADER)).unwrap();
+            mock.add_chain(&[
+                Buffer::readable(HEADER, 16),
+                Buffer::writable(0x2_0000, 0x2000),
+                Buffer::writable(STATUS, 1),
+            ]);
+            let dirty = |addr: u64| {
+                let region = memory.find_region(GuestAddress(addr)).unwrap();
+                region.bitmap().dirty_at(addr as usize)
+            };
+            handler.process(&mut disk).unwrap();
+            disk.engine.wait();
+            handler.process(&mut disk).unwrap();
+            assert!(mock.driver().pop_used().unwrap().is_some());
+            let marks = [0x2_0000, 0x2_1fff, STATUS, 0x2_2000, 0x3_0000].map(dirty);
+            assert_eq!(marks, [true, true, true, false, false], "{engine:?}");
+        }
+    }
+
     #[test]
     fn the_rate_limit_stops_the_queue_until_its_timer_expires() {
         let memory = memory();
