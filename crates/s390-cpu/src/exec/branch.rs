@@ -3,9 +3,10 @@
 
 use s390_extint::Psw;
 
+use crate::cc::order;
 use crate::cpu::{Cpu, Exec, Flow};
 use crate::decode::Insn;
-use crate::exec::compare::{order, selects};
+use crate::exec::compare::selects;
 use crate::exec::operand;
 
 /// A relative branch: its target is in `imm`.

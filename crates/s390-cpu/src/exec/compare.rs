@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! General instructions: comparison, test under mask, compare and trap.
 
-use crate::cc::LazyCc;
+use crate::cc::{order, LazyCc};
 use crate::cpu::{Cpu, Exec, Flow};
 use crate::decode::Insn;
 use crate::exec::operand::{self, operations};
@@ -22,10 +22,10 @@ macro_rules! comparisons {
 comparisons! {
     signed32(u32) = signed32;
     signed64(u64) = signed64;
-    unsigned8(u8) = unsigned;
-    unsigned16(u16) = unsigned;
-    unsigned32(u32) = unsigned;
-    unsigned64(u64) = unsigned;
+    unsigned8(u8) = unsigned32;
+    unsigned16(u16) = unsigned32;
+    unsigned32(u32) = unsigned32;
+    unsigned64(u64) = unsigned64;
 }
 
 #[inline(always)]
@@ -38,12 +38,6 @@ fn test_bits(c: &mut Cpu, _: &Insn, value: u16, mask: u16) -> Exec {
 fn test_byte(c: &mut Cpu, _: &Insn, value: u8, mask: u8) -> Exec {
     c.cc = LazyCc::test_mask8(value, mask);
     Ok(Flow::Next)
-}
-
-/// How `a` compares to `b`: condition code 0 equal, 1 low, 2 high.
-#[inline(always)]
-pub(super) fn order<T: Ord>(a: T, b: T) -> u8 {
-    u8::from(a < b) | u8::from(a > b) << 1
 }
 
 /// Whether mask `m` selects condition code `cc`.

@@ -115,7 +115,7 @@ pub(crate) fn icmh(c: &mut Cpu, i: &Insn) -> Exec {
 /// COMPARE LOGICAL CHARACTERS UNDER MASK: the selected bytes as one number.
 fn compare_under_mask(c: &mut Cpu, i: &Insn, word: u32) -> Exec {
     let operand = gather(c, i, 0)?;
-    c.cc = LazyCc::unsigned((word & selected(i.r3)).into(), operand.into());
+    c.cc = LazyCc::unsigned32(word & selected(i.r3), operand);
     Ok(Flow::Next)
 }
 
