@@ -87,6 +87,12 @@ struct Key {
     mode: u64,
 }
 
+/// Where the jump cache keeps an address.
+#[inline(always)]
+fn slot(addr: u64) -> usize {
+    (addr >> 1) as usize % JUMP_CACHE
+}
+
 /// What was found at a virtual address last time.
 #[derive(Copy, Clone)]
 struct Jump {
@@ -157,26 +163,28 @@ impl BlockCache {
         &self.blocks[id.index()]
     }
 
+    /// The block at virtual address `addr` if it was found there a short time ago.
+    #[inline(always)]
+    pub(crate) fn find_known(&self, cpu: &Cpu, addr: u64) -> Option<BlockId> {
+        let jump = &self.jumps[slot(addr)];
+        (jump.addr == addr && jump.tag == self.tag(cpu)).then_some(jump.id)?
+    }
+
     /// The block at virtual address `addr`, decoded if need be. `None` where it cannot be kept
     /// since its first instruction crosses into another page.
-    #[inline]
     pub(crate) fn find(&mut self, cpu: &mut Cpu, addr: u64) -> Result<Option<BlockId>, Trap> {
-        let tag = cpu.fetch_tag ^ self.epoch << 32;
-        let slot = (addr >> 1) as usize % JUMP_CACHE;
-        let jump = &self.jumps[slot];
-        if jump.addr == addr && jump.tag == tag {
-            return Ok(jump.id);
+        if let Some(id) = self.find_known(cpu, addr) {
+            return Ok(Some(id));
         }
-        let found = self.find_slow(cpu, addr)?;
-        if found.is_some() {
-            let tag = cpu.fetch_tag ^ self.epoch << 32;
-            self.jumps[slot] = Jump {
-                addr,
-                tag,
-                id: found,
-            };
-        }
-        Ok(found)
+        let id = self.find_slow(cpu, addr)?;
+        let tag = self.tag(cpu);
+        self.jumps[slot(addr)] = Jump { addr, tag, id };
+        Ok(id)
+    }
+
+    #[inline(always)]
+    fn tag(&self, cpu: &Cpu) -> u64 {
+        cpu.fetch_tag ^ self.epoch << 32
     }
 
     /// The block at `target`, which block `from` was left for; see [`BlockCache::find`].
@@ -276,11 +284,15 @@ pub(crate) fn decode_one(cpu: &mut Cpu, addr: u64, modifier: u8) -> Result<Insn,
         return Err(cpu.specification());
     }
     let mut text = [0; 8];
-    cpu.read_space(Space::Instruction, addr, &mut text[..2])?;
-    let len = usize::from(length(text[0]));
-    for at in (2..len).step_by(2) {
-        let addr = addr.wrapping_add(at as u64) & cpu.addr_mask;
-        cpu.read_space(Space::Instruction, addr, &mut text[at..at + 2])?;
+    if addr & !PAGE_MASK <= PAGE_SIZE - 6 {
+        cpu.read_space(Space::Instruction, addr, &mut text[..6])?;
+    } else {
+        // The next page must not be asked for what is not needed of it.
+        cpu.read_space(Space::Instruction, addr, &mut text[..2])?;
+        for at in (2..usize::from(length(text[0]))).step_by(2) {
+            let addr = addr.wrapping_add(at as u64) & cpu.addr_mask;
+            cpu.read_space(Space::Instruction, addr, &mut text[at..at + 2])?;
+        }
     }
     text[1] |= modifier;
     let ctx: Context = cpu.decode_context(addr);

@@ -126,14 +126,13 @@ impl Engine {
         let slice = cpu.slice(SLICE);
         let mut budget = slice;
         let event = loop {
+            let left;
+            (id, left) = run_chain(cpu, &self.cache, id, &mut budget);
             let block = self.cache.block(id);
-            if budget <= 0 || cpu.shared.attention.any() {
+            let Some(Left { outcome, insn }) = left else {
                 cpu.psw_addr = block.place.addr;
                 break Event::Look;
-            }
-            cpu.place = block.place;
-            let Left { outcome, insn } = block.code.run(cpu);
-            budget -= i64::from(insn.index) + 1;
+            };
             let (target, exit) = match outcome {
                 Ok(Flow::Taken) => (insn.imm as u64, usize::from(insn.index)),
                 Ok(Flow::End) => (block.end, block.sequential_exit()),
@@ -143,10 +142,6 @@ impl Engine {
                     break finish(cpu, outcome, insn);
                 }
             };
-            if let Some(next) = block.leads_to(exit) {
-                id = next;
-                continue;
-            }
             match self.cache.follow(cpu, id, exit, target) {
                 Ok(Some(next)) => id = next,
                 other => {
@@ -183,6 +178,40 @@ impl Engine {
         }
         Event::Look
     }
+}
+
+/// Runs blocks from `id` on while it is known which one comes next: the inner loop of all.
+/// Returns the last block and how it was left; if at all, for somebody may want attention before
+/// it, or the `budget` of instructions is used up.
+#[inline(never)]
+fn run_chain<'a>(
+    cpu: &mut Cpu,
+    cache: &'a BlockCache,
+    mut id: BlockId,
+    budget: &mut i64,
+) -> (BlockId, Option<Left<'a>>) {
+    let mut instructions = *budget;
+    let left = loop {
+        let block = cache.block(id);
+        if instructions <= 0 || cpu.shared.attention.any() {
+            break None;
+        }
+        cpu.place = block.place;
+        let left = block.code.run(cpu);
+        instructions -= i64::from(left.insn.index) + 1;
+        let next = match left.outcome {
+            Ok(Flow::Taken) => block.leads_to(left.insn.index.into()),
+            Ok(Flow::End) => block.leads_to(block.sequential_exit()),
+            Ok(Flow::Jump) => cache.find_known(cpu, cpu.jump),
+            _ => None,
+        };
+        match next {
+            Some(next) => id = next,
+            None => break Some(left),
+        }
+    };
+    *budget = instructions;
+    (id, left)
 }
 
 /// Whether an instruction completed, so that it counts.

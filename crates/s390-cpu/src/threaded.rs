@@ -55,8 +55,9 @@ impl Sequence {
     #[inline(always)]
     pub(crate) fn run(&self, cpu: &mut Cpu) -> Left<'_> {
         cpu.want_fast_only();
+        let all = self.0.iter();
         // SAFETY: all of a sequence, which has an end at least; fast accesses are asked for.
-        unsafe { (self.0[0].handler)(cpu, self.0.iter()) }
+        unsafe { (current(&all).handler)(cpu, all) }
     }
 }
 
