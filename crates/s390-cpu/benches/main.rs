@@ -135,7 +135,11 @@ fn speed(c: &mut Criterion) {
     let own = best_of_3(libc::RUSAGE_SELF, || drop(compute(&memory)));
     println!("s390-cpu   {:6.0} MIPS", mips(own));
     match emulate(ROUNDS, cpu.gpr(2) as u8) {
-        Some(time) => println!("qemu-user  {:6.0} MIPS", mips(time)),
+        Some(time) => {
+            println!("qemu-user  {:6.0} MIPS", mips(time));
+            let ratio = time.as_secs_f64() / own.as_secs_f64();
+            println!("s390-cpu has {ratio:.3} times the speed of qemu-user");
+        }
         None => println!("qemu-user is not installed"),
     }
 }
