@@ -189,9 +189,10 @@ fn version(emulator: &Path) -> Result<String, String> {
         .map_err(|e| fault(&e.to_string()))?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().next().unwrap_or_default();
+    // "qemu-s390x version 10.0.2 (...)"
     let major = line
-        .split(|c: char| !c.is_ascii_digit())
-        .find_map(|number| number.parse::<u32>().ok());
+        .split_once("version ")
+        .and_then(|(_, version)| version.split('.').next()?.parse::<u32>().ok());
     match major {
         Some(major) if major >= OLDEST => Ok(line.to_string()),
         _ => Err(fault(&format!(
