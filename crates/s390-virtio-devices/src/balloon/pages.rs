@@ -47,8 +47,9 @@ pub(super) fn give_back<M: GuestMemory>(
         // SAFETY: the guard keeps the range mapped. What is lost is the content of guest memory,
         // which may change at any time.
         let lost = unsafe {
-            libc::madvise(start, guard.len(), libc::MADV_REMOVE) == 0
-                || libc::madvise(start, guard.len(), libc::MADV_DONTNEED) == 0
+            let removed = libc::madvise(start, guard.len(), libc::MADV_REMOVE) == 0;
+            let dropped = libc::madvise(start, guard.len(), libc::MADV_DONTNEED) == 0;
+            removed || dropped
         };
         let result = match lost {
             true => Ok(()),
