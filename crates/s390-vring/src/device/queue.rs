@@ -355,6 +355,35 @@ impl<E: ByteOrder> Queue<E> {
         Ok(())
     }
 
+    /// See [`DeviceQueue::add_used_batch`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotReady`], [`Error::InvalidHead`] or [`Error::RingOutsideMemory`].
+    pub fn add_used_batch<M: GuestMemory>(
+        &mut self,
+        mem: &M,
+        chains: &[(u16, u32)],
+    ) -> Result<(), Error> {
+        self.check_ready()?;
+        let size = self.size();
+        let used = self.areas.used_ring::<E, M>(mem)?;
+        let mut next_used = self.next_used;
+        for &(head, len) in chains {
+            if head >= size {
+                return Err(Error::InvalidHead { head, size });
+            }
+            used.set_element(next_used, u32::from(head), len)?;
+            next_used = next_used.wrapping_add(1);
+        }
+        // As above, for all of them at once.
+        used.set_idx(next_used, Ordering::Release)?;
+        self.next_used = next_used;
+        let added = u32::try_from(chains.len()).unwrap_or(u32::MAX);
+        self.num_added = self.num_added.saturating_add(added);
+        Ok(())
+    }
+
     /// See [`DeviceQueue::needs_notification`].
     ///
     /// # Errors
@@ -505,6 +534,14 @@ impl<E: ByteOrder> DeviceQueue for Queue<E> {
         len: u32,
     ) -> Result<(), Error> {
         Queue::add_used(self, mem, head_index, len)
+    }
+
+    fn add_used_batch<M: GuestMemory>(
+        &mut self,
+        mem: &M,
+        chains: &[(u16, u32)],
+    ) -> Result<(), Error> {
+        Queue::add_used_batch(self, mem, chains)
     }
 
     fn needs_notification<M: GuestMemory>(&mut self, mem: &M) -> Result<bool, Error> {
@@ -828,6 +865,27 @@ mod tests {
                 assert_eq!(queue.pop_descriptor_chain(&mem), Err(error));
                 assert_eq!(queue.iter(&mem).err(), Some(error));
             }
+        }
+    }
+
+    #[test]
+    fn test_a_batch_becomes_visible_at_once() {
+        let mem = memory();
+        let mut mock = mock(&mem, &[]);
+        let heads = [0; 3].map(|_| mock.add_chain(&[Buffer::writable(0x8000, 4)]));
+        let mut queue = mock.device_queue();
+        for _ in heads {
+            queue.pop_descriptor_chain(&mem).unwrap().unwrap();
+        }
+        let batch = heads.map(|head| (head, u32::from(head) + 1));
+        let error = Err(Error::InvalidHead { head: 8, size: 8 });
+        assert_eq!(queue.add_used_batch(&mem, &[batch[0], (8, 0)]), error);
+        assert_eq!((mock.used_idx(), queue.next_used()), (0, 0));
+        queue.add_used_batch(&mem, &batch).unwrap();
+        assert_eq!((mock.used_idx(), queue.state().num_added), (3, 3));
+        for (head, len) in batch {
+            let used = mock.driver().pop_used().unwrap().unwrap();
+            assert_eq!((used.head, used.len), (head, len));
         }
     }
 

@@ -64,6 +64,18 @@ pub trait DeviceQueue {
     fn add_used<M: GuestMemory>(&mut self, mem: &M, head_index: u16, len: u32)
         -> Result<(), Error>;
 
+    /// Returns several chains, as pairs of head and bytes written, that the driver must not see one
+    /// without the other: the buffers of one network frame. At most as many as the queue has entries.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`add_used`](DeviceQueue::add_used); the driver sees none of them then.
+    fn add_used_batch<M: GuestMemory>(
+        &mut self,
+        mem: &M,
+        chains: &[(u16, u32)],
+    ) -> Result<(), Error>;
+
     /// Whether the driver wants to be interrupted for what was added to the used ring since the last call.
     ///
     /// # Errors

@@ -29,12 +29,7 @@ impl DeviceQueue for Queue {
         &mut self,
         mem: &M,
     ) -> Result<Option<DescriptorChain>, Error> {
-        let areas = Areas {
-            size: QueueT::size(self),
-            desc_table: GuestAddress(self.desc_table()),
-            avail_ring: GuestAddress(self.avail_ring()),
-            used_ring: GuestAddress(self.used_ring()),
-        };
+        let areas = areas(self);
         let head = match self.iter(mem) {
             Ok(mut iter) => iter.next().map(|chain| chain.head_index()),
             Err(error) => return Err(convert(self, mem, &error)),
@@ -72,6 +67,34 @@ impl DeviceQueue for Queue {
         })
     }
 
+    fn add_used_batch<M: GuestMemory>(
+        &mut self,
+        mem: &M,
+        chains: &[(u16, u32)],
+    ) -> Result<(), Error> {
+        let Some((&(last_head, last_len), others)) = chains.split_last() else {
+            return Ok(());
+        };
+        let size = QueueT::size(self);
+        if let Some(&(head, _)) = chains.iter().find(|(head, _)| *head >= size) {
+            return Err(Error::InvalidHead { head, size });
+        }
+        let areas = areas(self);
+        let used = areas.used_ring::<LittleEndian, M>(mem)?;
+        let mut next_used = self.next_used();
+        for &(head, len) in others {
+            used.set_element(next_used, u32::from(head), len)?;
+            next_used = next_used.wrapping_add(1);
+        }
+        // The queue moves the index by one, and it counts what it adds only here: so the last one is
+        // added as often as there are chains, always at the same place.
+        for _ in chains {
+            self.set_next_used(next_used);
+            DeviceQueue::add_used(self, mem, last_head, last_len)?;
+        }
+        Ok(())
+    }
+
     fn needs_notification<M: GuestMemory>(&mut self, mem: &M) -> Result<bool, Error> {
         let needed =
             QueueT::needs_notification(self, mem).map_err(|error| convert(self, mem, &error))?;
@@ -96,6 +119,15 @@ impl DeviceQueue for Queue {
 
     fn disable_notification<M: GuestMemory>(&mut self, mem: &M) -> Result<(), Error> {
         QueueT::disable_notification(self, mem).map_err(|error| convert(self, mem, &error))
+    }
+}
+
+fn areas(queue: &Queue) -> Areas {
+    Areas {
+        size: QueueT::size(queue),
+        desc_table: GuestAddress(queue.desc_table()),
+        avail_ring: GuestAddress(queue.avail_ring()),
+        used_ring: GuestAddress(queue.used_ring()),
     }
 }
 
@@ -168,6 +200,30 @@ mod tests {
         assert_eq!(drain(&mut queue, &mem), Ok(true));
         assert_eq!(mock.used_element(0), (u32::from(head), 2));
         assert_eq!(mock.driver().pop_used().unwrap().unwrap().len, 2);
+    }
+
+    #[test]
+    fn test_a_batch_becomes_visible_at_once() {
+        let mem = memory();
+        let (mut mock, mut queue) = setup(&mem);
+        let heads = [0; 3].map(|_| mock.add_chain(&[Buffer::writable(0x8000, 4)]));
+        for _ in heads {
+            DeviceQueue::pop_descriptor_chain(&mut queue, &mem).unwrap();
+        }
+        let batch = heads.map(|head| (head, u32::from(head) + 1));
+        let error = Err(Error::InvalidHead { head: 8, size: 8 });
+        for wrong in [[batch[0], (8, 0)], [(8, 0), batch[0]]] {
+            assert_eq!(queue.add_used_batch(&mem, &wrong), error);
+            assert_eq!(mock.used_idx(), 0);
+        }
+        queue.add_used_batch(&mem, &batch).unwrap();
+        assert_eq!(mock.used_idx(), 3);
+        for (head, len) in batch {
+            let used = mock.driver().pop_used().unwrap().unwrap();
+            assert_eq!((used.head, used.len), (head, len));
+        }
+        queue.add_used_batch(&mem, &[]).unwrap();
+        assert_eq!(mock.used_idx(), 3);
     }
 
     #[test]
