@@ -49,8 +49,6 @@ pub(crate) enum Disposition {
     /// Nothing can be done with it now: it stays available and the handler stops, until
     /// something else than the driver wakes it.
     Later,
-    /// The same, but it can be tried again as soon as other devices have had their turn.
-    Again,
 }
 
 /// Why a chain cannot be handled.
@@ -60,6 +58,16 @@ pub(crate) enum ChainError {
     Queue(s390_vring::Error),
     /// It is no request of this device.
     Request(&'static str),
+}
+
+impl ChainError {
+    /// The same, with the number of the queue.
+    pub(crate) fn of_queue(self, queue: u16) -> HandlerError {
+        match self {
+            ChainError::Queue(source) => HandlerError::Queue { queue, source },
+            ChainError::Request(what) => HandlerError::Request { queue, what },
+        }
+    }
 }
 
 impl From<s390_vring::Error> for ChainError {
@@ -136,11 +144,7 @@ impl<Q: DeviceQueue, M: GuestMemory> Drain<'_, Q, M> {
 
     /// What a handler says when `error` comes up in this queue.
     pub(crate) fn error(&self, error: ChainError) -> HandlerError {
-        let queue = self.index;
-        match error {
-            ChainError::Queue(source) => HandlerError::Queue { queue, source },
-            ChainError::Request(what) => HandlerError::Request { queue, what },
-        }
+        error.of_queue(self.index)
     }
 
     fn try_take(
@@ -150,9 +154,9 @@ impl<Q: DeviceQueue, M: GuestMemory> Drain<'_, Q, M> {
     ) -> Result<Progress, ChainError> {
         loop {
             self.queue.disable_notification(self.memory)?;
-            if let Some(progress) = self.pass(turn, handle)? {
+            if self.pass(turn, handle)? {
                 // Notifications stay off: the driver is not what the chain waits for.
-                return Ok(progress);
+                return Ok(Progress::Idle);
             }
             if turn.left == 0 {
                 return Ok(Progress::More);
@@ -163,34 +167,30 @@ impl<Q: DeviceQueue, M: GuestMemory> Drain<'_, Q, M> {
         }
     }
 
-    /// One pass over the queue; returns where it stopped if a chain has to wait.
+    /// One pass over the queue; returns whether it stopped because a chain has to wait.
     fn pass(
         &mut self,
         turn: &mut Turn,
         handle: &mut impl FnMut(&DescriptorChain) -> Result<Disposition, ChainError>,
-    ) -> Result<Option<Progress>, ChainError> {
+    ) -> Result<bool, ChainError> {
         while turn.left > 0 {
             let Some(chain) = self.queue.pop_descriptor_chain(self.memory)? else {
                 break;
             };
-            let progress = match handle(&chain)? {
+            match handle(&chain)? {
                 Disposition::Used(len) => {
                     self.give_back(&chain, len)?;
                     turn.used += 1;
                     turn.left -= 1;
-                    continue;
                 }
-                Disposition::Kept => {
-                    turn.left -= 1;
-                    continue;
+                Disposition::Kept => turn.left -= 1,
+                Disposition::Later => {
+                    self.queue.go_to_previous_position();
+                    return Ok(true);
                 }
-                Disposition::Later => Progress::Idle,
-                Disposition::Again => Progress::More,
-            };
-            self.queue.go_to_previous_position();
-            return Ok(Some(progress));
+            }
         }
-        Ok(None)
+        Ok(false)
     }
 }
 

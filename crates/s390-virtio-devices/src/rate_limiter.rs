@@ -161,23 +161,37 @@ impl RateLimiter {
     /// Whether an operation of so many bytes may pass now. If not, the timer says when to ask
     /// again; nothing was taken then.
     pub fn try_take(&mut self, bytes: u64) -> bool {
+        let ready = self.is_ready();
+        if ready {
+            self.take(bytes);
+        }
+        ready
+    }
+
+    /// The same for an operation whose bytes will be known afterwards: [`take`](Self::take) them
+    /// then.
+    pub fn is_ready(&mut self) -> bool {
         if self.ops.is_none() && self.bytes.is_none() {
             return true;
         }
         let now = self.start.elapsed();
         let buckets = [&mut self.ops, &mut self.bytes];
         let wait = buckets.into_iter().flatten().filter_map(|b| b.wait(now));
-        if let Some(wait) = wait.max() {
+        match wait.max() {
             // Without a timer nobody would ever come back: better too fast than never.
-            return !self.arm(wait);
+            Some(wait) => !self.arm(wait),
+            None => true,
         }
+    }
+
+    /// Takes an operation of so many bytes, into debt if need be.
+    pub fn take(&mut self, bytes: u64) {
         if let Some(bucket) = &mut self.ops {
             bucket.take(1);
         }
         if let Some(bucket) = &mut self.bytes {
             bucket.take(bytes);
         }
-        true
     }
 
     /// The timer's event was seen.

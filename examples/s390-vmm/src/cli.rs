@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The command line.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -12,10 +13,13 @@ use s390_virtio_devices::net::MacAddress;
 
 use crate::config::{
     Backend, CacheMode, ConsoleConfig, DiskConfig, DiskEngine, DiskFormat, Hardware, NetConfig,
-    NetFields, NetLink, PortConfig, VmConfig,
+    NetLink, PortConfig, VmConfig,
 };
 use crate::control::{self, DeviceRef};
 use crate::inspect::PageSource;
+
+/// The form of a network interface.
+const NET: &str = "tap=NAME|stream=SOCKET[,mac=..][,mtu=N][,bw=BYTES][,ops=N]";
 
 /// A minimal virtual machine monitor for s390: boots Linux with disk and network on any machine.
 #[derive(Debug, Parser)]
@@ -64,9 +68,10 @@ pub struct BootArguments {
     /// [,engine=auto|io_uring|threads][,block-size=512|4096][,iops=N][,bw=SIZE]
     #[arg(long, value_name = "path=F[,..]", verbatim_doc_comment)]
     disk: Vec<DiskConfig>,
-    /// A network interface on a tap device, tap=NAME[,mac=..], or on a socket that somebody like
-    /// passt listens on, stream=SOCKET[,mac=..]. May be given more than once.
-    #[arg(long, value_name = "tap=NAME|stream=SOCKET[,mac=..]")]
+    /// A network interface, on a tap device or on the Unix socket of a program like passt:
+    /// tap=NAME or stream=SOCKET, then [,mac=..][,mtu=N][,bw=BYTES][,ops=N]. The last two are limits
+    /// a second in each direction. May be given more than once.
+    #[arg(long, value_name = NET)]
     net: Vec<NetConfig>,
     /// A port beside the virtio console, whose output goes to a file: name=NAME,file=F. Linux has
     /// it as /dev/virtio-ports/NAME. May be given more than once.
@@ -142,8 +147,8 @@ enum CtlCommand {
     },
     /// Add a network interface.
     AddNet {
-        /// The interface: tap=NAME[,mac=..] or stream=SOCKET[,mac=..].
-        #[arg(value_name = "tap=NAME|stream=SOCKET[,mac=..]")]
+        /// The interface, as for `boot --net`.
+        #[arg(value_name = NET)]
         net: NetConfig,
     },
     /// Change the capacity of a disk. An image that is too small grows; one that is larger than
@@ -459,19 +464,33 @@ impl FromStr for NetConfig {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut fields = NetFields::default();
+        let (mut tap, mut stream, mut mac) = (None, None, None);
+        let (mut mtu, mut bw, mut ops) = (None, None, None);
         words(text, |key, value| {
             match (key, value) {
-                ("tap", Some(value)) => fields.tap = Some(value.to_owned()),
-                ("stream", Some(value)) => fields.stream = Some(value.into()),
-                ("mac", Some(value)) => {
-                    fields.mac = Some(value.parse::<MacAddress>().map_err(|e| e.to_string())?);
+                ("tap", Some(value)) => tap = Some(value.to_owned()),
+                ("stream", Some(value)) => stream = Some(PathBuf::from(value)),
+                ("mtu", Some(value)) => {
+                    let number = value.parse::<u16>();
+                    mtu = Some(number.map_err(|_| format!("{value:?} is no MTU"))?);
                 }
-                _ => return Err(unknown(key, "tap=NAME or stream=SOCKET, and mac=..")),
+                ("bw", Some(value)) => bw = NonZeroU64::new(rate(key, value)?),
+                ("ops", Some(value)) => ops = NonZeroU64::new(rate(key, value)?),
+                ("mac", Some(value)) => {
+                    mac = Some(value.parse::<MacAddress>().map_err(|e| e.to_string())?);
+                }
+                _ => return Err(unknown(key, NET)),
             }
             Ok(())
         })?;
-        Ok(fields.try_into()?)
+        NetConfig {
+            link: NetLink::one_of(tap, stream)?,
+            mac,
+            mtu,
+            bytes_per_second: bw,
+            frames_per_second: ops,
+        }
+        .checked()
     }
 }
 
@@ -577,7 +596,7 @@ mod tests {
             "--net",
             "tap=tap0",
             "--net",
-            "tap=tap1,mac=02:00:00:00:00:01",
+            "stream=s,mac=02:00:00:00:00:01,mtu=9000,bw=2M,ops=1000",
             "--console",
             "file=log",
             "--sclp-console",
@@ -615,10 +634,22 @@ mod tests {
             config.nets[0],
             NetConfig {
                 link: NetLink::Tap("tap0".into()),
-                mac: None
+                mac: None,
+                mtu: None,
+                bytes_per_second: None,
+                frames_per_second: None,
             }
         );
-        assert_eq!(config.nets[1].mac, Some(MacAddress([2, 0, 0, 0, 0, 1])));
+        assert_eq!(
+            config.nets[1],
+            NetConfig {
+                link: NetLink::Stream("s".into()),
+                mac: Some(MacAddress([2, 0, 0, 0, 0, 1])),
+                mtu: Some(9000),
+                bytes_per_second: NonZeroU64::new(2 << 20),
+                frames_per_second: NonZeroU64::new(1000),
+            }
+        );
         assert_eq!(config.console, ConsoleConfig::File("log".into()));
         assert!(config.stats);
         assert!(config.balloon);
@@ -657,12 +688,6 @@ mod tests {
             ctl(&["resize-disk", "0"]).unwrap(),
             control::Command::ResizeDisk { size: None, .. }
         ));
-        let net = NetConfig {
-            link: NetLink::Stream("/s".into()),
-            mac: None,
-        };
-        let command = control::Command::AddNet(net);
-        assert_eq!(ctl(&["add-net", "stream=/s"]).unwrap(), command);
         let link = |net, up| control::Command::Link { net, up };
         assert_eq!(ctl(&["link", "down"]).unwrap(), link(0, false));
         assert_eq!(ctl(&["link", "up", "1"]).unwrap(), link(1, true));
@@ -757,9 +782,13 @@ mod tests {
             ["--disk", "path=a,direct=on"],
             ["--disk", "path=a,"],
             ["--net", "tap="],
-            ["--net", "tap=t,stream=s"],
             ["--net", "mac=02:00:00:00:00:01"],
             ["--net", "tap=t,mac=1"],
+            ["--net", "tap=t,stream=s"],
+            ["--net", "tap=t,mtu=67"],
+            ["--net", "tap=t,mtu=65536"],
+            ["--net", "tap=t,bw=0"],
+            ["--net", "tap=t,ops=x"],
             ["--port", "name=a"],
             ["--port", "file=a"],
             ["--port", "name=a/b,file=a"],

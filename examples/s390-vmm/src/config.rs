@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! A machine as its user wants it: plain data, whichever way it was said.
 
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 
 use s390_cpu::CpuModel;
 use s390_sclp::Consoles;
-use s390_virtio_devices::net::MacAddress;
+use s390_virtio_devices::net::{MacAddress, MIN_MTU};
 use serde::{Deserialize, Serialize};
 
 /// What runs the guest.
@@ -87,63 +88,99 @@ pub enum DiskEngine {
     Threads,
 }
 
-/// A network interface.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "NetFields", into = "NetFields")]
-pub struct NetConfig {
-    /// What is at the other end.
-    pub link: NetLink,
-    /// Hardware address; one that depends on the interface's number if not given.
-    pub mac: Option<MacAddress>,
-}
-
-/// What is at the other end of a network interface.
+/// What a network interface is connected to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NetLink {
     /// The tap device of this name.
     Tap(String),
-    /// Whoever listens on this Unix stream socket, with the framing of QEMU's `-netdev stream`.
+    /// The program that listens on this Unix stream socket, such as passt.
     Stream(PathBuf),
 }
 
-/// [`NetConfig`] as its user writes it.
-#[derive(Default, Serialize, Deserialize)]
+/// A network interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "NetFields", into = "NetFields")]
+pub struct NetConfig {
+    /// What it is connected to.
+    pub link: NetLink,
+    /// Hardware address; one that depends on the interface's number if not given.
+    pub mac: Option<MacAddress>,
+    /// Longest packet in bytes, without the Ethernet header; what the guest assumes if not given,
+    /// which is 1500.
+    pub mtu: Option<u16>,
+    /// Bytes a second, in each direction; without limit if not given.
+    pub bytes_per_second: Option<NonZeroU64>,
+    /// Frames a second, in each direction; without limit if not given.
+    pub frames_per_second: Option<NonZeroU64>,
+}
+
+/// The same as people write it.
+#[derive(Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct NetFields {
+struct NetFields {
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) tap: Option<String>,
+    tap: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) stream: Option<PathBuf>,
+    stream: Option<PathBuf>,
     #[serde(default, with = "mac")]
-    pub(crate) mac: Option<MacAddress>,
+    mac: Option<MacAddress>,
+    #[serde(default)]
+    mtu: Option<u16>,
+    #[serde(default)]
+    bw: Option<NonZeroU64>,
+    #[serde(default)]
+    ops: Option<NonZeroU64>,
 }
 
 impl TryFrom<NetFields> for NetConfig {
-    type Error = &'static str;
+    type Error = String;
 
-    fn try_from(fields: NetFields) -> Result<Self, Self::Error> {
-        let link = match (fields.tap, fields.stream) {
-            (Some(tap), None) => NetLink::Tap(tap),
-            (None, Some(path)) => NetLink::Stream(path),
-            _ => return Err("a network interface needs either tap=NAME or stream=SOCKET"),
-        };
-        Ok(NetConfig {
-            link,
+    fn try_from(fields: NetFields) -> Result<Self, String> {
+        NetConfig {
+            link: NetLink::one_of(fields.tap, fields.stream)?,
             mac: fields.mac,
-        })
+            mtu: fields.mtu,
+            bytes_per_second: fields.bw,
+            frames_per_second: fields.ops,
+        }
+        .checked()
     }
 }
 
 impl From<NetConfig> for NetFields {
     fn from(net: NetConfig) -> Self {
         let (tap, stream) = match net.link {
-            NetLink::Tap(tap) => (Some(tap), None),
+            NetLink::Tap(name) => (Some(name), None),
             NetLink::Stream(path) => (None, Some(path)),
         };
         NetFields {
             tap,
             stream,
             mac: net.mac,
+            mtu: net.mtu,
+            bw: net.bytes_per_second,
+            ops: net.frames_per_second,
+        }
+    }
+}
+
+impl NetLink {
+    /// The link of an interface that must have exactly one.
+    pub(crate) fn one_of(tap: Option<String>, stream: Option<PathBuf>) -> Result<Self, String> {
+        match (tap, stream) {
+            (Some(name), None) => Ok(NetLink::Tap(name)),
+            (None, Some(path)) => Ok(NetLink::Stream(path)),
+            _ => Err("a network interface needs either tap=NAME or stream=SOCKET".to_owned()),
+        }
+    }
+}
+
+impl NetConfig {
+    /// This one, if its numbers make sense.
+    pub(crate) fn checked(self) -> Result<Self, String> {
+        match self.mtu {
+            Some(mtu) if mtu < MIN_MTU => Err(format!("an MTU of {mtu} is below {MIN_MTU}")),
+            _ => Ok(self),
         }
     }
 }

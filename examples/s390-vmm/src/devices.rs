@@ -2,6 +2,7 @@
 //! The devices of a machine under the names that its user knows, and the way to more of them.
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
@@ -13,7 +14,7 @@ use s390_virtio_devices::balloon::Balloon;
 use s390_virtio_devices::block::{Block, BlockOptions, EngineKind, ImageFormat, ImageOptions};
 use s390_virtio_devices::bus::DeviceId;
 use s390_virtio_devices::console::{Console, ConsoleSize};
-use s390_virtio_devices::net::{MacAddress, Net, NetBackend, StreamLink, Tap};
+use s390_virtio_devices::net::{DatagramLink, MacAddress, Net, NetBackend, StreamLink, Tap};
 use s390_virtio_devices::rate_limiter::{Rate, RateLimits};
 use s390_virtio_devices::rng::Rng;
 use s390_virtio_devices::{S390Legacy, VirtioBus, VirtioDevice};
@@ -96,19 +97,32 @@ impl Devices {
             NetLink::Tap(name) => Box::new(Tap::open(name)?),
             NetLink::Stream(path) => Box::new(StreamLink::connect(path)?),
         };
-        self.add_net_on(backend, net.mac)
+        let mut device = self.interface(backend, net.mac)?;
+        if let Some(mtu) = net.mtu {
+            device = device.with_mtu(mtu);
+        }
+        let limit = |rate: Option<NonZeroU64>| Rate::per_second(rate?.get());
+        device.set_rate_limits(RateLimits {
+            ops: limit(net.frames_per_second),
+            bytes: limit(net.bytes_per_second),
+        });
+        self.add("net", device, Kind::Net)
     }
 
-    /// Adds a network interface on a link that is there.
-    pub(crate) fn add_net_on(
+    /// Adds a network interface on a link within this process.
+    pub(crate) fn add_link(&self, link: DatagramLink) -> Result<Device> {
+        let device = self.interface(Box::new(link), None)?;
+        self.add("net", device, Kind::Net)
+    }
+
+    fn interface(
         &self,
         backend: Box<dyn NetBackend>,
         mac: Option<MacAddress>,
-    ) -> Result<Device> {
+    ) -> Result<Net<Transport>> {
         let nets = self.of_kind(|kind| matches!(kind, Kind::Net(_))).len() as u16;
         let mac = mac.unwrap_or(MacAddress::local(nets + 1));
-        let net = Net::new(backend, mac).map_err(Error::host("create a device"))?;
-        self.add("net", net, Kind::Net)
+        Net::new(backend, mac).map_err(Error::host("create a device"))
     }
 
     /// Adds a balloon for a guest with this many bytes of RAM.

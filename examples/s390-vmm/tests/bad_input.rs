@@ -116,6 +116,20 @@ fn a_tap_device_with_an_impossible_name() {
 }
 
 #[test]
+fn a_socket_that_nobody_listens_on() {
+    assert_eq!(
+        sentence(&[
+            "boot",
+            "--kernel",
+            GUEST,
+            "--net",
+            "stream=/nonexistent/socket"
+        ]),
+        "cannot connect to /nonexistent/socket: No such file or directory (os error 2)"
+    );
+}
+
+#[test]
 fn a_command_line_that_the_kernel_cannot_take() {
     let long = "x".repeat(5000);
     let sentence = sentence(&["boot", "--kernel", GUEST, "--cmdline", &long]);

@@ -6,6 +6,8 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixDatagram;
 
 use super::backend::NetBackend;
+use super::buffers::FrameBuffers;
+use super::header::VnetHeader;
 
 /// A link over a connected Unix datagram socket, for a peer in the same process or on the host.
 #[derive(Debug)]
@@ -32,12 +34,16 @@ impl NetBackend for DatagramLink {
         self.socket.as_raw_fd()
     }
 
-    fn read_frame(&mut self, frame: &mut [u8]) -> io::Result<usize> {
-        self.socket.recv(frame)
+    fn read_frame(
+        &mut self,
+        _: &mut VnetHeader,
+        frame: &mut FrameBuffers<'_>,
+    ) -> io::Result<usize> {
+        frame.receive_from(&self.socket)
     }
 
-    fn write_frame(&mut self, frame: &[u8]) -> io::Result<()> {
-        self.socket.send(frame).map(drop)
+    fn write_frame(&mut self, _: &VnetHeader, frame: &mut FrameBuffers<'_>) -> io::Result<()> {
+        frame.send_to(&self.socket, &[]).map(drop)
     }
 }
 
@@ -45,17 +51,27 @@ impl NetBackend for DatagramLink {
 mod tests {
     use super::*;
 
+    fn read(link: &mut DatagramLink) -> io::Result<usize> {
+        let mut frame = [0; 64];
+        let mut buffers = FrameBuffers::new();
+        buffers.push_slice(&mut frame);
+        link.read_frame(&mut VnetHeader::default(), &mut buffers)
+    }
+
     #[test]
     fn carries_frames_one_by_one() {
         let (mut link, peer) = DatagramLink::pair().unwrap();
-        let mut frame = [0; 64];
-        let empty = link.read_frame(&mut frame).unwrap_err();
+        let empty = read(&mut link).unwrap_err();
         assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
         peer.send(b"first").unwrap();
         peer.send(b"second one").unwrap();
-        assert_eq!(link.read_frame(&mut frame).unwrap(), 5);
-        assert_eq!(link.read_frame(&mut frame).unwrap(), 10);
-        link.write_frame(b"answer").unwrap();
-        assert_eq!(peer.recv(&mut frame).unwrap(), 6);
+        assert_eq!(read(&mut link).unwrap(), 5);
+        assert_eq!(read(&mut link).unwrap(), 10);
+        let mut frame = *b"answer";
+        let mut buffers = FrameBuffers::new();
+        buffers.push_slice(&mut frame);
+        link.write_frame(&VnetHeader::default(), &mut buffers)
+            .unwrap();
+        assert_eq!(peer.recv(&mut [0; 64]).unwrap(), 6);
     }
 }

@@ -1,37 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! The network device's events: its queues and the backend.
+//! The network device's events: its queues, the backend, and the timers of the rate limiters.
 
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
 use super::device::Net;
-use super::handler::{RX_QUEUE, TX_QUEUE};
+use super::handler::{CTRL_QUEUE, RX_QUEUE, TX_QUEUE};
 use crate::event::listen;
 use crate::Transport;
 
-/// Data of the backend's event, beside the numbers of the queues.
-const BACKEND: u32 = 2;
+/// Data of the other events, beside the numbers of the queues.
+const BACKEND: u32 = 3;
+const RX_TIMER: u32 = 4;
+const TX_TIMER: u32 = 5;
 
 impl<T: Transport> Net<T> {
-    fn process_rx(&mut self) {
+    fn process_queue(&mut self, queue: u16) {
         let Some(handler) = &mut self.handler else {
             return;
         };
-        let result = handler.process_rx(&mut *self.backend);
+        let backend = &mut *self.backend;
+        let result = match queue {
+            RX_QUEUE => handler.process_rx(backend, &mut self.rx_limiter),
+            TX_QUEUE => handler.process_tx(backend, &mut self.tx_limiter),
+            _ => handler.process_ctrl(backend),
+        };
         self.events
-            .follow(RX_QUEUE, result, &mut self.handler, |handler| {
-                &*handler.driver
-            });
+            .follow(queue, result, &mut self.handler, |handler| &*handler.driver);
     }
 
-    fn process_tx(&mut self) {
-        let Some(handler) = &mut self.handler else {
-            return;
-        };
-        let result = handler.process_tx(&mut *self.backend);
-        self.events
-            .follow(TX_QUEUE, result, &mut self.handler, |handler| {
-                &*handler.driver
-            });
+    fn process_backend(&mut self) {
+        if let Err(error) = self.backend.process_event() {
+            log::debug!("net: {error}");
+            self.metrics.link_errors.inc();
+        }
+        self.process_queue(RX_QUEUE);
+        self.process_queue(TX_QUEUE);
     }
 }
 
@@ -44,24 +47,30 @@ impl<T: Transport> MutEventSubscriber for Net<T> {
             ops,
             Events::with_data_raw(self.backend.event_fd(), BACKEND, events),
         );
+        for (limiter, timer) in [(&self.rx_limiter, RX_TIMER), (&self.tx_limiter, TX_TIMER)] {
+            listen(ops, Events::with_data(limiter, timer, EventSet::IN));
+        }
     }
 
     fn process(&mut self, events: Events, _: &mut EventOps<'_>) {
         match events.data() {
-            BACKEND => {
-                if let Err(error) = self.backend.flush() {
-                    log::debug!("net {}: cannot send: {error}", self.mac);
-                }
-                self.process_rx();
-                self.process_tx();
+            BACKEND => self.process_backend(),
+            RX_TIMER => {
+                self.rx_limiter.expired();
+                self.process_queue(RX_QUEUE);
             }
-            data if data == u32::from(RX_QUEUE) => {
-                self.events.take(RX_QUEUE, &self.metrics.rx_queue);
-                self.process_rx();
+            TX_TIMER => {
+                self.tx_limiter.expired();
+                self.process_queue(TX_QUEUE);
             }
-            _ => {
-                self.events.take(TX_QUEUE, &self.metrics.tx_queue);
-                self.process_tx();
+            data => {
+                let (queue, metrics) = match data {
+                    0 => (RX_QUEUE, &self.metrics.rx_queue),
+                    1 => (TX_QUEUE, &self.metrics.tx_queue),
+                    _ => (CTRL_QUEUE, &self.metrics.ctrl_queue),
+                };
+                self.events.take(queue, metrics);
+                self.process_queue(queue);
             }
         }
     }

@@ -19,6 +19,12 @@ impl MacAddress {
         let [high, low] = n.to_be_bytes();
         MacAddress([0x02, 0x53, 0x39, 0x30, high, low])
     }
+
+    /// Whether an interface may have this address: it is not that of a group, and not zero.
+    pub fn is_interface(&self) -> bool {
+        // The lowest bit of the first byte is that of groups.
+        self.0[0] & 1 == 0 && self.0 != [0; 6]
+    }
 }
 
 impl FromStr for MacAddress {
@@ -33,11 +39,11 @@ impl FromStr for MacAddress {
             let digits = part.filter(|part| part.bytes().all(|c| c.is_ascii_hexdigit()));
             *byte = u8::from_str_radix(digits.ok_or_else(error)?, 16).map_err(|_| error())?;
         }
-        // The lowest bit of the first byte is that of groups.
-        if parts.next().is_some() || bytes[0] & 1 != 0 || bytes == [0; 6] {
-            return Err(error());
+        let mac = MacAddress(bytes);
+        match parts.next() {
+            None if mac.is_interface() => Ok(mac),
+            _ => Err(error()),
         }
-        Ok(MacAddress(bytes))
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! What a network device counts: every frame ends in one of these numbers.
+//! What a network device counts: every frame ends in one of these numbers. What the host's kernel
+//! drops before it reaches the device, or behind it, the kernel counts at its interface.
 
 use crate::metrics::{Counter, QueueMetrics};
 
@@ -15,23 +16,50 @@ pub struct NetMetrics {
     pub rx_queue: QueueMetrics,
     /// The transmit queue.
     pub tx_queue: QueueMetrics,
+    /// The control queue.
+    pub ctrl_queue: QueueMetrics,
     /// Frames given to the guest.
     pub rx_frames: Counter,
     /// Bytes of these frames.
     pub rx_bytes: Counter,
-    /// Frames dropped because they are no Ethernet frames, because they are longer than the
-    /// guest's buffers, or because the link is down.
-    pub rx_dropped: Counter,
+    /// Frames dropped because they are shorter than an Ethernet header.
+    pub rx_dropped_short: Counter,
+    /// Frames dropped because they are longer than the guest's buffers.
+    pub rx_dropped_long: Counter,
+    /// Frames dropped because the guest does not want them: addresses and VLANs.
+    pub rx_dropped_filter: Counter,
+    /// Frames dropped because they leave work to the guest that it did not agree to.
+    pub rx_dropped_offload: Counter,
+    /// Frames dropped because the link is down.
+    pub rx_dropped_link: Counter,
+    /// Frames dropped because the device was reset while they waited for buffers.
+    pub rx_dropped_reset: Counter,
     /// Times that the backend failed to give a frame.
     pub rx_errors: Counter,
+    /// Times that a frame had to wait for more buffers.
+    pub rx_waits: Counter,
+    /// Times that frames had to wait because of the rate limit.
+    pub rx_limited: Counter,
     /// Frames taken by the backend.
     pub tx_frames: Counter,
     /// Bytes of these frames.
     pub tx_bytes: Counter,
-    /// Frames dropped because they are no Ethernet frames, or because the link is down.
-    pub tx_dropped: Counter,
+    /// Frames dropped because they are shorter than an Ethernet header.
+    pub tx_dropped_short: Counter,
+    /// Frames dropped because they are too long, or in too many pieces.
+    pub tx_dropped_long: Counter,
+    /// Frames dropped because they leave work to the host that it did not agree to.
+    pub tx_dropped_offload: Counter,
+    /// Frames dropped because the link is down.
+    pub tx_dropped_link: Counter,
     /// Frames that the backend refused.
     pub tx_errors: Counter,
-    /// Times that a frame had to wait because the link was full.
+    /// Times that a frame had to wait because the backend was full.
     pub tx_waits: Counter,
+    /// Times that a frame had to wait because of the rate limit.
+    pub tx_limited: Counter,
+    /// Commands that were refused.
+    pub ctrl_refused: Counter,
+    /// Times that the backend was lost.
+    pub link_errors: Counter,
 }

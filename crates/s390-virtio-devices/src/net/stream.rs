@@ -1,41 +1,70 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! A stream socket on which every frame follows its length, four bytes in network order: what
-//! QEMU's `-netdev stream` speaks, and passt.
+//! A stream socket whose peer is a program like passt: every frame follows its length, 32 bits,
+//! most significant byte first, as in QEMU's `-netdev stream`.
+//!
+//! A stream has no borders between frames, so what arrives goes through a buffer, as many frames
+//! as there are with one call; what is sent goes straight from the guest's memory.
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use socket2::{Domain, SockAddr, Socket, Type};
+use vmm_sys_util::epoll::{ControlOperation, Epoll, EpollEvent, EventSet};
+use vmm_sys_util::timerfd::TimerFd;
 
 use super::backend::{NetBackend, MAX_FRAME};
+use super::buffers::FrameBuffers;
+use super::header::VnetHeader;
 
-/// Bytes in front of a frame.
-const LENGTH: usize = 4;
-/// Bytes that are received at a time.
-const CHUNK: usize = 64 << 10;
+/// Bytes of the length in front of a frame.
+const PREFIX: usize = 4;
+/// Room for two of the longest frames: one that is read and one that arrives.
+const BUFFER: usize = 2 * (PREFIX + MAX_FRAME);
+/// Time between two tries to connect again.
+const RETRY: Duration = Duration::from_secs(1);
 
-/// Why there is no link.
+/// Why a stream socket cannot be used.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot connect to {path}")]
-pub struct StreamError {
-    /// Path as given.
-    path: String,
-    /// Cause.
-    #[source]
-    source: io::Error,
+pub enum StreamError {
+    /// Nobody listens there, or it is no socket at all.
+    #[error("cannot connect to {}", path.display())]
+    Connect {
+        /// Path of the socket.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The host is out of file descriptors.
+    #[error("cannot wait for a socket")]
+    Wait(#[source] io::Error),
 }
 
-/// A link over a connected Unix stream socket.
-#[derive(Debug)]
+/// A link over a Unix stream socket that a program on the host listens on. When the connection is
+/// lost it is tried again every second, and the guest's frames are refused meanwhile.
 pub struct StreamLink {
-    socket: UnixStream,
-    received: Vec<u8>,
-    /// Bytes of `received` that were handed on.
-    taken: usize,
-    /// The rest of a frame that the socket did not take whole.
+    path: PathBuf,
+    /// Ready when the socket or the timer is: the socket changes, this one does not.
+    epoll: Epoll,
+    timer: TimerFd,
+    socket: Option<Socket>,
+    /// What has arrived is between `start` and `end`.
+    received: Box<[u8]>,
+    start: usize,
+    end: usize,
+    /// The end of a frame whose beginning is on its way.
     unsent: Vec<u8>,
-    /// The other side is gone, or does not keep to the framing.
-    over: bool,
+}
+
+impl std::fmt::Debug for StreamLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StreamLink")
+            .field("path", &self.path)
+            .field("connected", &self.socket.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 impl StreamLink {
@@ -43,129 +72,192 @@ impl StreamLink {
     ///
     /// # Errors
     ///
-    /// Nobody listens there.
+    /// Nobody listens there now. (Only a connection that was there is tried again.)
     pub fn connect(path: &Path) -> Result<Self, StreamError> {
-        UnixStream::connect(path)
-            .and_then(Self::new)
-            .map_err(|source| StreamError {
-                path: path.display().to_string(),
-                source,
-            })
-    }
-
-    /// Takes over a connected socket and makes it non-blocking.
-    ///
-    /// # Errors
-    ///
-    /// The socket cannot be made so.
-    pub fn new(socket: UnixStream) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        Ok(StreamLink {
-            socket,
-            received: Vec::new(),
-            taken: 0,
+        let timer = TimerFd::new().map_err(|error| StreamError::Wait(error.into()))?;
+        let epoll = Epoll::new().map_err(StreamError::Wait)?;
+        let event = EpollEvent::new(EventSet::IN, 0);
+        (epoll.ctl(ControlOperation::Add, timer.as_raw_fd(), event)).map_err(StreamError::Wait)?;
+        let mut link = StreamLink {
+            path: path.to_owned(),
+            epoll,
+            timer,
+            socket: None,
+            received: vec![0; BUFFER].into_boxed_slice(),
+            start: 0,
+            end: 0,
             unsent: Vec::new(),
-            over: false,
-        })
-    }
-
-    /// The bytes received and not handed on.
-    fn rest(&self) -> &[u8] {
-        &self.received[self.taken..]
-    }
-
-    /// Length of the frame that is next, once that is known.
-    fn next_length(&self) -> Option<usize> {
-        let length = self.rest().first_chunk::<LENGTH>()?;
-        Some(u32::from_be_bytes(*length) as usize)
-    }
-
-    /// Receives some more bytes.
-    fn fill(&mut self) -> io::Result<()> {
-        self.received.drain(..self.taken);
-        self.taken = 0;
-        let start = self.received.len();
-        self.received.resize(start + CHUNK, 0);
-        let result = loop {
-            match self.socket.read(&mut self.received[start..]) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => break result,
-            }
         };
-        let len = result.as_ref().copied().unwrap_or(0);
-        self.received.truncate(start + len);
-        match result {
-            Ok(0) => Err(self.end(ErrorKind::UnexpectedEof.into())),
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
-            Err(error) => Err(self.end(error)),
+        link.try_connect().map_err(|source| StreamError::Connect {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(link)
+    }
+
+    /// Whether there is a connection.
+    pub fn is_connected(&self) -> bool {
+        self.socket.is_some()
+    }
+
+    fn try_connect(&mut self) -> io::Result<()> {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        // A peer that does not accept must not keep the thread.
+        socket.set_nonblocking(true)?;
+        socket.connect(&SockAddr::unix(&self.path)?)?;
+        let events = EventSet::IN | EventSet::OUT | EventSet::EDGE_TRIGGERED;
+        let event = EpollEvent::new(events, 1);
+        self.epoll
+            .ctl(ControlOperation::Add, socket.as_raw_fd(), event)?;
+        self.socket = Some(socket);
+        Ok(())
+    }
+
+    /// Gives the connection up, which takes the socket out of the epoll too.
+    fn disconnect(&mut self, why: io::Error) -> io::Error {
+        self.socket = None;
+        (self.start, self.end) = (0, 0);
+        self.unsent.clear();
+        if let Err(error) = self.timer.reset(RETRY, Some(RETRY)) {
+            log::error!("{}: never again: {error}", self.path.display());
+        }
+        log::warn!(
+            "{}: connection lost, trying again: {why}",
+            self.path.display()
+        );
+        ErrorKind::NotConnected.into()
+    }
+
+    /// The timer's turn, if there is no connection.
+    fn reconnect(&mut self) -> io::Result<()> {
+        if self.socket.is_some() || !self.timer_expired()? {
+            return Ok(());
+        }
+        match self.try_connect() {
+            Ok(()) => {
+                log::info!("{}: connected again", self.path.display());
+                self.timer.clear().map_err(io::Error::from)
+            }
+            Err(error) => {
+                log::debug!("{}: still nobody: {error}", self.path.display());
+                Ok(())
+            }
         }
     }
 
-    /// Nothing comes or goes any more, because of `error`.
-    fn end(&mut self, error: io::Error) -> io::Error {
-        self.over = true;
-        self.unsent.clear();
-        self.received.clear();
-        self.taken = 0;
-        // So that the other side hears of it.
-        let _ = self.socket.shutdown(std::net::Shutdown::Both);
-        error
+    /// Takes the timer's event, if there is one: reading the timer waits for it.
+    fn timer_expired(&mut self) -> io::Result<bool> {
+        let mut events = [EpollEvent::default(); 2];
+        let count = self.epoll.wait(0, &mut events)?;
+        let expired = events[..count].iter().any(|event| event.data() == 0);
+        if expired {
+            self.timer.wait().map_err(io::Error::from)?;
+        }
+        Ok(expired)
+    }
+
+    /// Sends what is left of a frame; `WouldBlock` if something still is.
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.unsent.is_empty() {
+            let Some(socket) = &self.socket else {
+                return Err(ErrorKind::NotConnected.into());
+            };
+            // Nothing of Rust's sockets sends a signal.
+            match socket.send_with_flags(&self.unsent, libc::MSG_NOSIGNAL) {
+                Ok(sent) => drop(self.unsent.drain(..sent)),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(error),
+                Err(error) => return Err(self.disconnect(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the next frame is in the buffer, if all of it is there.
+    fn next_frame(&mut self) -> io::Result<Option<std::ops::Range<usize>>> {
+        let arrived = &self.received[self.start..self.end];
+        let Some((prefix, rest)) = arrived.split_first_chunk::<PREFIX>() else {
+            return Ok(None);
+        };
+        let len = u32::from_be_bytes(*prefix) as usize;
+        if len > MAX_FRAME {
+            let error = format!("a frame of {len} bytes is announced");
+            return Err(self.disconnect(io::Error::other(error)));
+        }
+        let first = self.start + PREFIX;
+        Ok((rest.len() >= len).then_some(first..first + len))
+    }
+
+    /// Receives once; `WouldBlock` if nothing has arrived.
+    fn receive(&mut self) -> io::Result<()> {
+        let Some(socket) = &mut self.socket else {
+            return Err(ErrorKind::WouldBlock.into());
+        };
+        if self.received.len() - self.end < PREFIX + MAX_FRAME {
+            // The frame that is incomplete is the only one left.
+            self.received.copy_within(self.start..self.end, 0);
+            (self.start, self.end) = (0, self.end - self.start);
+        }
+        match socket.read(&mut self.received[self.end..]) {
+            Ok(0) => Err(self.disconnect(ErrorKind::UnexpectedEof.into())),
+            Ok(len) => {
+                self.end += len;
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Err(error),
+            Err(error) => Err(self.disconnect(error)),
+        }
     }
 }
 
 impl NetBackend for StreamLink {
     fn event_fd(&self) -> RawFd {
-        self.socket.as_raw_fd()
+        self.epoll.as_raw_fd()
     }
 
-    fn read_frame(&mut self, frame: &mut [u8]) -> io::Result<usize> {
+    fn process_event(&mut self) -> io::Result<()> {
+        if self.socket.is_none() {
+            return self.reconnect();
+        }
+        // The event is taken: the next one is seen as a new one.
+        self.epoll.wait(0, &mut [EpollEvent::default(); 2])?;
+        match self.flush() {
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            result => result,
+        }
+    }
+
+    fn read_frame(
+        &mut self,
+        _: &mut VnetHeader,
+        frame: &mut FrameBuffers<'_>,
+    ) -> io::Result<usize> {
         loop {
-            match self.next_length() {
-                Some(len) if len > MAX_FRAME => {
-                    let sentence = format!("a frame of {len} bytes on a stream");
-                    return Err(self.end(io::Error::new(ErrorKind::InvalidData, sentence)));
-                }
-                Some(len) if self.rest().len() >= LENGTH + len => {
-                    let start = self.taken + LENGTH;
-                    let fits = len.min(frame.len());
-                    frame[..fits].copy_from_slice(&self.received[start..start + fits]);
-                    self.taken = start + len;
-                    return Ok(fits);
-                }
-                _ => {}
+            if let Some(range) = self.next_frame()? {
+                self.start = range.end;
+                return Ok(frame.copy_from_slice(&self.received[range]));
             }
-            if self.over {
-                return Err(ErrorKind::WouldBlock.into());
-            }
-            self.fill()?;
+            self.receive()?;
         }
     }
 
-    fn write_frame(&mut self, frame: &[u8]) -> io::Result<()> {
+    fn write_frame(&mut self, _: &VnetHeader, frame: &mut FrameBuffers<'_>) -> io::Result<()> {
         self.flush()?;
-        if self.over {
-            return Err(ErrorKind::BrokenPipe.into());
-        }
-        if !self.unsent.is_empty() {
-            return Err(ErrorKind::WouldBlock.into());
-        }
-        // No frame is longer than MAX_FRAME.
-        self.unsent
-            .extend_from_slice(&(frame.len() as u32).to_be_bytes());
-        self.unsent.extend_from_slice(frame);
-        // What is left of it now goes first next time.
-        self.flush()
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        while !self.unsent.is_empty() {
-            match self.socket.write(&self.unsent) {
-                Ok(len) => drop(self.unsent.drain(..len)),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
-                Err(error) => return Err(self.end(error)),
-            }
+        let Some(socket) = &self.socket else {
+            return Err(ErrorKind::NotConnected.into());
+        };
+        // A frame is far below 4 GiB.
+        let prefix = (frame.len() as u32).to_be_bytes();
+        let sent = match frame.send_to(socket, &prefix) {
+            Ok(sent) => sent,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Err(error),
+            Err(error) => return Err(self.disconnect(error)),
+        };
+        if sent < PREFIX + frame.len() {
+            self.unsent
+                .extend_from_slice(prefix.get(sent..).unwrap_or_default());
+            frame.copy_to(sent.saturating_sub(PREFIX), &mut self.unsent);
         }
         Ok(())
     }
@@ -173,108 +265,202 @@ impl NetBackend for StreamLink {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    use tempfile::TempDir;
+
     use super::*;
 
-    fn pair() -> (StreamLink, UnixStream) {
-        let (near, far) = UnixStream::pair().unwrap();
-        (StreamLink::new(near).unwrap(), far)
+    struct Bench {
+        link: StreamLink,
+        peer: UnixStream,
+        listener: UnixListener,
+        _directory: TempDir,
     }
 
-    fn framed(frame: &[u8]) -> Vec<u8> {
-        [&(frame.len() as u32).to_be_bytes()[..], frame].concat()
+    fn bench() -> Bench {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let link = StreamLink::connect(&path).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        Bench {
+            link,
+            peer,
+            listener,
+            _directory: directory,
+        }
     }
 
-    fn read(link: &mut StreamLink) -> Result<Vec<u8>, ErrorKind> {
+    fn read(link: &mut StreamLink) -> io::Result<Vec<u8>> {
         let mut frame = vec![0; MAX_FRAME];
-        let len = link.read_frame(&mut frame).map_err(|e| e.kind())?;
+        let mut buffers = FrameBuffers::new();
+        buffers.push_slice(&mut frame);
+        let len = link.read_frame(&mut VnetHeader::default(), &mut buffers)?;
         frame.truncate(len);
         Ok(frame)
     }
 
+    fn write(link: &mut StreamLink, frame: &[u8]) -> io::Result<()> {
+        let mut frame = frame.to_vec();
+        let half = frame.len() / 2;
+        let (first, second) = frame.split_at_mut(half);
+        let mut buffers = FrameBuffers::new();
+        buffers.push_slice(first);
+        buffers.push_slice(second);
+        link.write_frame(&VnetHeader::default(), &mut buffers)
+    }
+
+    fn kind<T: std::fmt::Debug>(result: io::Result<T>) -> ErrorKind {
+        result.unwrap_err().kind()
+    }
+
+    fn frame(len: usize) -> Vec<u8> {
+        (0..len).map(|i| (i * 7 + len) as u8).collect()
+    }
+
+    fn framed(frame: &[u8]) -> Vec<u8> {
+        [&(frame.len() as u32).to_be_bytes(), frame].concat()
+    }
+
+    /// Waits until the link has an event, and lets it have it.
+    fn wait(link: &mut StreamLink) {
+        let epoll = Epoll::new().unwrap();
+        let event = EpollEvent::new(EventSet::IN, 0);
+        (epoll.ctl(ControlOperation::Add, link.event_fd(), event)).unwrap();
+        assert_eq!(epoll.wait(10_000, &mut [event]).unwrap(), 1);
+        link.process_event().unwrap();
+    }
+
     #[test]
-    fn frames_arrive_however_they_are_cut() {
-        let (mut link, mut peer) = pair();
-        assert_eq!(read(&mut link), Err(ErrorKind::WouldBlock));
-        let frames: Vec<Vec<u8>> = (0..100usize).map(|i| vec![i as u8; 60 + 13 * i]).collect();
-        let bytes: Vec<u8> = frames.iter().flat_map(|frame| framed(frame)).collect();
-        let mut arrived = Vec::new();
-        for piece in bytes.chunks(97) {
-            peer.write_all(piece).unwrap();
-            while let Ok(frame) = read(&mut link) {
-                arrived.push(frame);
+    fn frames_follow_their_length() {
+        let mut bench = bench();
+        assert_eq!(kind(read(&mut bench.link)), ErrorKind::WouldBlock);
+        for len in (60..1515).chain([9014, MAX_FRAME]) {
+            write(&mut bench.link, &frame(len)).unwrap();
+            let mut sent = vec![0; PREFIX + len];
+            bench.peer.read_exact(&mut sent).unwrap();
+            assert_eq!(sent, framed(&frame(len)));
+            bench.peer.write_all(&sent).unwrap();
+            assert_eq!(read(&mut bench.link).unwrap(), frame(len));
+        }
+        assert_eq!(kind(read(&mut bench.link)), ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn frames_arrive_in_any_pieces() {
+        let mut bench = bench();
+        let lengths = [60, MAX_FRAME, 0, 1514, 61, MAX_FRAME, 9000];
+        let stream: Vec<u8> = lengths
+            .iter()
+            .flat_map(|len| framed(&frame(*len)))
+            .collect();
+        for size in [1000, 65_536, 200_000] {
+            let mut received = Vec::new();
+            for piece in stream.chunks(size) {
+                // More at once than the socket holds.
+                let (mut peer, piece) = (bench.peer.try_clone().unwrap(), piece.to_vec());
+                let writer = std::thread::spawn(move || peer.write_all(&piece).unwrap());
+                while !writer.is_finished() {
+                    received.extend(std::iter::from_fn(|| read(&mut bench.link).ok()));
+                }
+                received.extend(std::iter::from_fn(|| read(&mut bench.link).ok()));
+                writer.join().unwrap();
+            }
+            assert!(received == lengths.map(frame), "pieces of {size}");
+        }
+        for byte in framed(&frame(60)) {
+            assert_eq!(kind(read(&mut bench.link)), ErrorKind::WouldBlock);
+            bench.peer.write_all(&[byte]).unwrap();
+        }
+        assert_eq!(read(&mut bench.link).unwrap(), frame(60));
+    }
+
+    #[test]
+    fn a_full_socket_loses_nothing() {
+        let mut bench = bench();
+        let (mut sent, mut received) = (Vec::new(), Vec::new());
+        // Until a part of a frame waits here.
+        while bench.link.unsent.is_empty() {
+            match write(&mut bench.link, &frame(MAX_FRAME)) {
+                Ok(()) => sent.extend(framed(&frame(MAX_FRAME))),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                    let mut some = vec![0; 40_000];
+                    bench.peer.read_exact(&mut some).unwrap();
+                    received.extend(some);
+                }
             }
         }
-        assert!(arrived == frames);
-        // Longer than the place for it: cut off, and the next one is whole.
-        peer.write_all(&[framed(&[1; 100]), framed(&[2; 50])].concat())
-            .unwrap();
-        assert_eq!(link.read_frame(&mut [0; 64]).unwrap(), 64);
-        assert_eq!(read(&mut link), Ok(vec![2; 50]));
-        let longest = vec![3; MAX_FRAME];
-        peer.set_nonblocking(false).unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(|| peer.write_all(&framed(&longest)).unwrap());
-            while read(&mut link).map_or(true, |frame| frame != longest) {
-                std::thread::yield_now();
-            }
+        // Nothing overtakes it.
+        assert_eq!(
+            kind(write(&mut bench.link, &frame(60))),
+            ErrorKind::WouldBlock
+        );
+        let mut peer = bench.peer.try_clone().unwrap();
+        let reader = std::thread::spawn(move || {
+            let first = received.len();
+            received.resize(sent.len(), 0);
+            peer.read_exact(&mut received[first..]).unwrap();
+            assert!(received == sent);
         });
+        while !bench.link.unsent.is_empty() {
+            wait(&mut bench.link);
+        }
+        reader.join().unwrap();
     }
 
     #[test]
-    fn a_full_socket_takes_whole_frames_in_order() {
-        let (mut link, mut peer) = pair();
-        let mut sent = 0u32;
-        let frame = |number: u32| number.to_be_bytes().repeat(300);
-        while link.write_frame(&frame(sent)).is_ok() {
-            sent += 1;
+    fn a_lost_connection_comes_back() {
+        let mut bench = bench();
+        bench.peer.write_all(&framed(&frame(60))).unwrap();
+        // A frame that is cut off goes with the connection.
+        bench.peer.write_all(&framed(&frame(60))[..30]).unwrap();
+        drop(bench.peer);
+        wait(&mut bench.link);
+        assert_eq!(read(&mut bench.link).unwrap(), frame(60));
+        assert_eq!(kind(read(&mut bench.link)), ErrorKind::NotConnected);
+        assert!(!bench.link.is_connected());
+        assert_eq!(kind(read(&mut bench.link)), ErrorKind::WouldBlock);
+        assert_eq!(
+            kind(write(&mut bench.link, &frame(60))),
+            ErrorKind::NotConnected
+        );
+        while !bench.link.is_connected() {
+            wait(&mut bench.link);
         }
-        assert!(sent > 1);
-        peer.set_nonblocking(true).unwrap();
-        let mut bytes = Vec::new();
-        let mut chunk = [0; 1000];
-        let mut wanted = sent;
-        while wanted < 2 * sent || !link.unsent.is_empty() {
-            if let Ok(len) = peer.read(&mut chunk) {
-                bytes.extend_from_slice(&chunk[..len]);
-            }
-            match wanted < 2 * sent {
-                true => wanted += u32::from(link.write_frame(&frame(wanted)).is_ok()),
-                false => link.flush().unwrap(),
-            }
-        }
-        while let Ok(len @ 1..) = peer.read(&mut chunk) {
-            bytes.extend_from_slice(&chunk[..len]);
-        }
-        let expected: Vec<u8> = (0..2 * sent).flat_map(|n| framed(&frame(n))).collect();
-        assert!(bytes == expected);
+        let (mut peer, _) = bench.listener.accept().unwrap();
+        peer.write_all(&framed(&frame(77))).unwrap();
+        assert_eq!(read(&mut bench.link).unwrap(), frame(77));
+        write(&mut bench.link, &frame(78)).unwrap();
+        let mut sent = [0; PREFIX + 78];
+        peer.read_exact(&mut sent).unwrap();
+        assert_eq!(sent[..], framed(&frame(78)));
     }
 
     #[test]
-    fn an_end_is_an_error_once_and_silence_then() {
-        let (mut link, mut peer) = pair();
-        peer.write_all(&[framed(b"last words here"), vec![0, 0]].concat())
-            .unwrap();
-        drop(peer);
-        assert_eq!(read(&mut link), Ok(b"last words here".to_vec()));
-        assert_eq!(read(&mut link), Err(ErrorKind::UnexpectedEof));
-        assert_eq!(read(&mut link), Err(ErrorKind::WouldBlock));
-        let error = link.write_frame(&[0; 60]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::BrokenPipe);
-    }
-
-    #[test]
-    fn a_length_that_cannot_be_ends_the_link() {
-        let (mut link, mut peer) = pair();
-        peer.write_all(&[0xff; 100]).unwrap();
-        assert_eq!(read(&mut link), Err(ErrorKind::InvalidData));
-        assert_eq!(read(&mut link), Err(ErrorKind::WouldBlock));
-        assert!(link.write_frame(&[0; 60]).is_err());
-        assert_eq!(peer.read(&mut [0; 10]).unwrap_or(0), 0);
+    fn a_length_that_no_frame_has_ends_the_connection() {
+        for len in [MAX_FRAME as u32 + 1, u32::MAX] {
+            let mut bench = bench();
+            bench.peer.write_all(&len.to_be_bytes()).unwrap();
+            assert_eq!(kind(read(&mut bench.link)), ErrorKind::NotConnected);
+            assert_eq!(bench.peer.read(&mut [0]).unwrap(), 0);
+        }
     }
 
     #[test]
     fn nobody_there() {
-        let error = StreamLink::connect(Path::new("/nonexistent/socket")).unwrap_err();
-        assert_eq!(error.to_string(), "cannot connect to /nonexistent/socket");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let error = StreamLink::connect(&path).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("cannot connect to {}", path.display())
+        );
+        std::fs::write(&path, "").unwrap();
+        assert!(StreamLink::connect(&path).is_err());
+        let long = directory.path().join("x".repeat(200));
+        assert!(StreamLink::connect(&long).is_err());
     }
 }

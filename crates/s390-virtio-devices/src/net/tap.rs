@@ -2,16 +2,15 @@
 //! A tap device of a Linux host.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::OpenOptionsExt;
 
-use vmm_sys_util::ioctl::ioctl_with_mut_ref;
-use vmm_sys_util::ioctl_iow_nr;
+use vmm_sys_util::ioctl::{ioctl_with_mut_ref, ioctl_with_ref, ioctl_with_val};
 
 use super::backend::NetBackend;
-
-ioctl_iow_nr!(TUNSETIFF, 0x54, 202, libc::c_int);
+use super::buffers::FrameBuffers;
+use super::header::{HeaderOrder, Offloads, VnetHeader};
 
 /// Why a tap device cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -38,17 +37,25 @@ pub enum TapError {
 #[derive(Debug)]
 pub struct Tap {
     file: File,
+    /// What the host's kernel can do.
+    offloads: Offloads,
+    /// Whether headers have to be turned from the kernel's byte order.
+    swap: bool,
 }
 
 impl Tap {
-    /// Attaches to the tap device `name`. Frames are plain: neither packet information nor a
-    /// virtio header in front.
+    /// Attaches to the tap device `name`. Frames have a virtio header in front, and no packet
+    /// information.
+    ///
+    /// # Errors
+    ///
+    /// The name is none, or the kernel refuses.
     pub fn open(name: &str) -> Result<Self, TapError> {
         let bytes = name.as_bytes();
         let mut request = InterfaceRequest {
             name: [0; libc::IFNAMSIZ],
-            // Both flags are below 2^15.
-            flags: (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short,
+            // All flags are below 2^15.
+            flags: (libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_VNET_HDR) as libc::c_short,
             _rest: [0; 22],
         };
         if bytes.is_empty()
@@ -67,13 +74,88 @@ impl Tap {
             .open("/dev/net/tun")
             .map_err(TapError::Open)?;
         // SAFETY: the kernel reads and writes one `ifreq`, which `InterfaceRequest` is as long as.
-        if unsafe { ioctl_with_mut_ref(&file, TUNSETIFF(), &mut request) } < 0 {
-            return Err(TapError::Attach {
-                name: name.to_owned(),
-                source: io::Error::last_os_error(),
-            });
+        let result = unsafe { ioctl_with_mut_ref(&file, libc::TUNSETIFF as _, &mut request) };
+        let attach = |source| TapError::Attach {
+            name: name.to_owned(),
+            source,
+        };
+        if result < 0 {
+            return Err(attach(io::Error::last_os_error()));
         }
-        Ok(Tap { file })
+        let mut tap = Tap {
+            file,
+            offloads: Offloads::default(),
+            swap: false,
+        };
+        tap.set(libc::TUNSETVNETHDRSZ as _, VnetHeader::LEN as libc::c_int)
+            .map_err(attach)?;
+        tap.offloads = tap.probe();
+        Ok(tap)
+    }
+
+    /// What of segmentation the kernel knows: not every one has fragmentation of UDP.
+    fn probe(&self) -> Offloads {
+        let all = Offloads {
+            csum: true,
+            tso4: true,
+            tso6: true,
+            ecn: true,
+            ufo: true,
+        };
+        let known = [all, Offloads { ufo: false, ..all }]
+            .into_iter()
+            .find(|offloads| self.set_guest_offloads(*offloads).is_ok())
+            .unwrap_or_default();
+        // Nothing until a driver has agreed. What is on already is what cannot be turned off.
+        match self.set_guest_offloads(Offloads::default()) {
+            Ok(()) => known,
+            Err(_) => Offloads::default(),
+        }
+    }
+
+    fn set_guest_offloads(&self, guest: Offloads) -> io::Result<()> {
+        let flags = [
+            (guest.csum, libc::TUN_F_CSUM),
+            (guest.tso4, libc::TUN_F_TSO4),
+            (guest.tso6, libc::TUN_F_TSO6),
+            (guest.ecn, libc::TUN_F_TSO_ECN),
+            (guest.ufo, libc::TUN_F_UFO),
+        ];
+        let flags = flags.iter().filter(|(on, _)| *on).map(|(_, flag)| flag);
+        let flags = flags.fold(0, |bits, flag| bits | flag);
+        // SAFETY: this command takes a number.
+        let result = unsafe { ioctl_with_val(&self.file, libc::TUNSETOFFLOAD as _, flags.into()) };
+        match result {
+            0.. => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
+    }
+
+    /// Agrees with the kernel on the byte order of headers: the kernel turns them where it can,
+    /// which not every one can in every direction.
+    fn set_order(&mut self, order: HeaderOrder) -> io::Result<()> {
+        self.swap = match order {
+            HeaderOrder::Little => self.set(libc::TUNSETVNETLE as _, 1).is_err(),
+            HeaderOrder::Big => {
+                // Otherwise little-endian goes first.
+                self.set(libc::TUNSETVNETLE as _, 0)?;
+                self.set(libc::TUNSETVNETBE as _, 1).is_err()
+            }
+        } && !order.is_native();
+        log::debug!(
+            "tap: headers turned by {}",
+            if self.swap { "us" } else { "the kernel" }
+        );
+        Ok(())
+    }
+
+    /// A command with a pointer to a number.
+    fn set(&self, command: libc::c_ulong, value: libc::c_int) -> io::Result<()> {
+        // SAFETY: the commands that this is called with read one `int`.
+        match unsafe { ioctl_with_ref(&self.file, command, &value) } {
+            0.. => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        }
     }
 }
 
@@ -82,12 +164,33 @@ impl NetBackend for Tap {
         self.file.as_raw_fd()
     }
 
-    fn read_frame(&mut self, frame: &mut [u8]) -> io::Result<usize> {
-        self.file.read(frame)
+    fn offloads(&self) -> Offloads {
+        self.offloads
     }
 
-    fn write_frame(&mut self, frame: &[u8]) -> io::Result<()> {
-        self.file.write(frame).map(drop)
+    fn set_offloads(&mut self, guest: Offloads, order: HeaderOrder) -> io::Result<()> {
+        self.set_guest_offloads(guest)?;
+        self.set_order(order)
+    }
+
+    fn read_frame(
+        &mut self,
+        header: &mut VnetHeader,
+        frame: &mut FrameBuffers<'_>,
+    ) -> io::Result<usize> {
+        let len = frame.read_from(&self.file, &mut header.0)?;
+        if self.swap {
+            *header = header.swapped();
+        }
+        Ok(len.saturating_sub(VnetHeader::LEN))
+    }
+
+    fn write_frame(&mut self, header: &VnetHeader, frame: &mut FrameBuffers<'_>) -> io::Result<()> {
+        let header = match self.swap {
+            true => header.swapped(),
+            false => *header,
+        };
+        frame.write_to(&self.file, &header.0).map(drop)
     }
 }
 

@@ -193,6 +193,8 @@ impl Command {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU64;
+
     use super::*;
     use crate::config::NetLink;
 
@@ -218,6 +220,16 @@ mod tests {
             Command::AddNet(NetConfig {
                 link: NetLink::Tap("tap0".into()),
                 mac: Some("02:00:00:00:00:01".parse().unwrap()),
+                mtu: Some(9000),
+                bytes_per_second: NonZeroU64::new(1 << 40),
+                frames_per_second: None,
+            }),
+            Command::AddNet(NetConfig {
+                link: NetLink::Stream("/s".into()),
+                mac: None,
+                mtu: None,
+                bytes_per_second: None,
+                frames_per_second: NonZeroU64::new(1),
             }),
             Command::ResizeDisk {
                 disk: DeviceRef::Number(1),

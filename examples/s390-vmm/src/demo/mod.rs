@@ -60,7 +60,7 @@ pub fn run(backend: &Backend) -> Result<End> {
         path: image.clone(),
         ..DiskConfig::default()
     })?;
-    vm.devices().add_net_on(Box::new(link), None)?;
+    vm.devices().add_link(link)?;
     vm.listen_to_signals(signals)?;
 
     say("the built-in guest, a bare-metal program for s390x, says:");
