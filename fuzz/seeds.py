@@ -12,9 +12,9 @@ import struct
 INPUTS = pathlib.Path(__file__).resolve().parent / "common" / "inputs"
 
 BLOCK, NET, CONSOLE, RNG, BALLOON = range(5)
-# Queues are numbered through all devices: disk, net (2), console (6), entropy, balloon (3).
-DISK_QUEUE, NET_RX, NET_TX, CONSOLE_RX, CONSOLE_TX, CONTROL_RX, CONTROL_TX = range(7)
-PORT_RX, PORT_TX, RNG_QUEUE, INFLATE, DEFLATE, STATISTICS = range(7, 13)
+# Queues are numbered through all devices: disk, net (3), console (6), entropy, balloon (3).
+DISK_QUEUE, NET_RX, NET_TX, NET_CONTROL, CONSOLE_RX, CONSOLE_TX, CONTROL_RX, CONTROL_TX = range(8)
+PORT_RX, PORT_TX, RNG_QUEUE, INFLATE, DEFLATE, STATISTICS = range(8, 14)
 NEXT, WRITE, INDIRECT = 1, 2, 4
 
 
@@ -106,10 +106,13 @@ RINGS = {
     "disk-loop": probe(BLOCK, 1) + desc(DISK_QUEUE, 0, 0x1000, 16, NEXT, 0)
     + avail(DISK_QUEUE, 0) + notify(DISK_QUEUE) + RUN + reset(BLOCK),
     "disk-failed": probe(BLOCK, 1) + status(BLOCK, 0x87) + block_request(0, 1) + status(BLOCK, 0x83),
-    "net-receive": probe(NET, 2) + desc(NET_RX, 0, 0x5000, 1536, WRITE, 0) + avail(NET_RX, 0)
+    "net-receive": probe(NET, 3) + desc(NET_RX, 0, 0x5000, 1536, WRITE, 0) + avail(NET_RX, 0)
     + notify(NET_RX) + RUN + incoming(bytes(60)) + RUN,
-    "net-transmit": probe(NET, 2) + desc(NET_TX, 0, 0x5000, 10, NEXT, 1)
+    "net-transmit": probe(NET, 3) + desc(NET_TX, 0, 0x5000, 10, NEXT, 1)
     + desc(NET_TX, 1, 0x6000, 60, 0, 0) + avail(NET_TX, 0) + notify(NET_TX) + RUN,
+    "net-control": probe(NET, 3, 0x6_0000) + store(0x5000, bytes([0, 0])) + store(0x5010, bytes([1]))
+    + desc(NET_CONTROL, 0, 0x5000, 2, NEXT, 1) + desc(NET_CONTROL, 1, 0x5010, 1, NEXT, 2)
+    + desc(NET_CONTROL, 2, 0x5020, 1, WRITE, 0) + avail(NET_CONTROL, 0) + notify(NET_CONTROL) + RUN,
     "console": probe(CONSOLE, 2, 1) + desc(CONSOLE_RX, 0, 0x5000, 64, WRITE, 0) + avail(CONSOLE_RX, 0)
     + notify(CONSOLE_RX) + incoming(b"typed") + RUN + desc(CONSOLE_TX, 0, 0x6000, 32, 0, 0)
     + avail(CONSOLE_TX, 0) + notify(CONSOLE_TX) + RUN + config_changed(CONSOLE),

@@ -61,6 +61,7 @@ fn seeds_reach_the_devices() {
         "disk-indirect",
         "net-receive",
         "net-transmit",
+        "net-control",
         "console",
         "console-ports",
         "entropy",
