@@ -680,6 +680,11 @@ instructions! {
     TRE "tre" 0xb2a5 RRE 0 NO => translate::tre;
     CU21 "cu21" 0xb2a6 RRF 0 NO => translate::cu21;
     CU12 "cu12" 0xb2a7 RRF 0 NO => translate::cu12;
+    KMAC "kmac" 0xb91e RRE 17 NO => message_security::digest;
+    KM "km" 0xb92e RRE 17 NO => message_security::cipher;
+    KMC "kmc" 0xb92f RRE 17 NO => message_security::cipher;
+    KIMD "kimd" 0xb93e RRE 17 NO => message_security::digest;
+    KLMD "klmd" 0xb93f RRE 17 NO => message_security::digest;
     TRTT "trtt" 0xb990 RRF 16 NO => translate::trtt;
     TRTO "trto" 0xb991 RRF 16 NO => translate::trto;
     TROT "trot" 0xb992 RRF 16 NO => translate::trot;

@@ -93,8 +93,8 @@ pub struct BootArguments {
         hide_possible_values = true
     )]
     sclp_console: SclpConsoleArgument,
-    /// The model of the software CPU: a machine with its facilities, as far as this CPU has them,
-    /// or max for all that it has.
+    /// The model of the software CPU: a machine with the facilities that kernels built for it ask
+    /// for, or max for all that this CPU really has.
     #[arg(long, value_name = "MODEL", default_value = "max", value_parser = cpu_model())]
     cpu: CpuModel,
     /// Print instructions, exits and processor time of each CPU at the end.

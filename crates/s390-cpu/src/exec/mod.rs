@@ -19,6 +19,7 @@ pub(crate) mod interlocked;
 pub(crate) mod load;
 pub(crate) mod logical;
 pub(crate) mod long;
+pub(crate) mod message_security;
 pub(crate) mod multiple;
 pub(crate) mod multiply;
 mod operand;
