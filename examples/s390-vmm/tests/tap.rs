@@ -36,10 +36,16 @@ const PING: &str = r#"
     exit $status
 "#;
 
-/// Runs a script as root of new user and network namespaces.
+/// Runs its argument in a new network namespace, for which who is not root needs a user namespace.
+const UNSHARE: &str = r#"
+    [ "$(id -u)" = 0 ] || map=--map-root-user
+    exec unshare $map --net sh -c "$0"
+"#;
+
+/// Runs a script in a network namespace of its own.
 fn in_namespace(script: &str, disk: &Path) -> std::io::Result<Output> {
-    Command::new("unshare")
-        .args(["--map-root-user", "--net", "sh", "-c", script])
+    Command::new("sh")
+        .args(["-c", UNSHARE, script])
         .env("VMM", words().join(" "))
         .env("GUEST", GUEST)
         .env("DISK", disk)
