@@ -294,6 +294,8 @@ mod tests {
     #[test]
     fn a_reset_wakes_the_cpus_of_a_paused_machine() {
         let rebooter = Rebooter::new(1);
+        // Before there is a thread: it would not stop here, and a real one comes again.
+        rebooter.lock().paused = true;
         std::thread::scope(|scope| {
             let cpu = scope.spawn(|| rebooter.park());
             assert!(rebooter.pause(|| {}, Duration::from_secs(10)));
