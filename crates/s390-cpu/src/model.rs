@@ -50,7 +50,7 @@ const LATER: &[u8] = &[49, 52, 53, 58, 61];
 /// A CPU model: the facilities that a guest sees.
 ///
 /// The list of a machine holds all that Linux kernels built for it want to see (and `max` no more than
-/// this CPU really has): see [`Z10_IN_NAME`] for what is only in the list.
+/// this CPU really has). What is only in the list is in the README, under "What is not there".
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub struct CpuModel {
     name: &'static str,
