@@ -168,25 +168,23 @@ mod tests {
     /// The lists that kernels compare with, by the machine that they were built for.
     #[test]
     fn test_kernels_built_for_a_machine_find_its_facilities() {
-        let built_for: [(&str, &[u64]); 9] = [
+        let built_for: [(&str, u64); 9] = [
             // Linux 2.6.32 to 3.19: z900, z9-109, z10, z196.
-            ("z900", &[0xc000_0000_0000_0000]),
-            ("z10", &[0xc100_efc3_0000_0000]),
-            ("z10", &[0xc100_efe3_f068_0000]),
-            ("z196", &[0xc100_efe3_f46c_0000]),
+            ("z900", 0xc000_0000_0000_0000),
+            ("z10", 0xc100_efc3_0000_0000),
+            ("z10", 0xc100_efe3_f068_0000),
+            ("z196", 0xc100_efe3_f46c_0000),
             // Linux 4.4.
-            ("z10", &[0xc100_efc2_0000_0000]),
-            ("z10", &[0xc100_eff2_f068_0000]),
-            ("z196", &[0xc100_eff2_f46c_0000]),
+            ("z10", 0xc100_efc2_0000_0000),
+            ("z10", 0xc100_eff2_f068_0000),
+            ("z196", 0xc100_eff2_f46c_0000),
             // Linux 4.14: 0, 1, 18, 21, 25, 27, 32 to 35; 45.
-            ("z10", &[0xc000_2450_f000_0000]),
-            ("z196", &[0xc000_2450_f004_0000]),
+            ("z10", 0xc000_2450_f000_0000),
+            ("z196", 0xc000_2450_f004_0000),
         ];
         for (name, wanted) in built_for {
-            for (n, wanted) in wanted.iter().enumerate() {
-                let missing = wanted & !model(name).facilities[n];
-                assert_eq!(missing, 0, "{name}: {missing:016x} of {wanted:016x}");
-            }
+            let missing = wanted & !model(name).facilities[0];
+            assert_eq!(missing, 0, "{name}: {missing:016x} of {wanted:016x}");
         }
     }
 
