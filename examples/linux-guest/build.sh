@@ -64,6 +64,6 @@ compiler=$("${cross}gcc" --version | head -n1)
 provide image "$(hash_of "$source_version, $compiler" driver frag.config build-kernel.sh)" \
     "$here/build-kernel.sh" "$source_version" "$cross" "$out"
 
-packages=$(debian_download_all $suite s390x busybox-static e2fsprogs)
+packages=$(debian_download_all $suite s390x busybox-static e2fsprogs ethtool)
 provide root.ext4 "$(hash_of "${packages//"$DEBIAN_CACHE"/}" root build-root.sh)" \
     "$here/build-root.sh" "$packages"
