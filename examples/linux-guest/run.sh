@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 # Boots the Linux guest, and builds first what is missing.
 #
-#   run.sh [OPTIONS]       to a shell; options are those of `s390-vmm boot`
-#   run.sh --self-test     unattended: disks, network, time, reboot; exits with the result
-#   run.sh --qemu ...      the same with qemu-system-s390x, whose devices are on channel paths
+#   run.sh [OPTIONS]                to a shell; options are those of `s390-vmm boot`
+#   run.sh --self-test [SCENE...]   unattended, exits with the result; scenes are in self-test/
+#   run.sh --qemu ...               the same with qemu-system-s390x, whose devices are on channel paths
 #
 # The guest's eth0 is 10.0.2.15, on a tap device in a network namespace of its own, where the host
 # is 10.0.2.1; not so if the options have a --net or the system does not let us.
@@ -77,52 +77,6 @@ qemu() {
     command+=("$@")
 }
 
-# The host's half of the test: what the guest has written is really on the disks.
-check_disks() {
-    local dir=$1 name image
-    shift
-    e2fsck -f -n "$dir/root.ext4" || die "self-test: root.ext4 is not clean"
-    for name; do
-        image=$dir/$name.img
-        e2fsck -f -n "$image" || die "self-test: $name.img is not clean"
-        mkdir "$dir/$name"
-        debugfs -R "rdump / $dir/$name" "$image" 2>/dev/null
-        (cd "$dir/$name" && sha256sum --check sums) || die "self-test: $name.img has other files"
-        # It was the guest that said so, and not a disk left over.
-        grep -q "self-test: /dev/$name: $(wc -l <"$dir/$name/sums") files are as they were" \
-            "$dir/console" || die "self-test: the guest speaks of other files"
-    done
-}
-
-self_test() {
-    local dir=$out/self-test status=0 peer=("$here/peer.py" "$host") written=(vdb) socket=
-    [ -n "$tap" ] || die "self-test: no network, no test"
-    rm -rf "$dir"
-    mkdir -p "$dir"
-    cp --sparse=always "$out/root.ext4" "$dir/root.ext4"
-    truncate -s 128M "$dir/vdb.img"
-    disks=("$dir/root.ext4" "$dir/vdb.img")
-    cmdline+=" selftest peer=$host"
-    if [ "$machine" = vmm ]; then
-        # In a short path: a socket's name has 107 characters at most.
-        socket=$(mktemp -d)/control
-        truncate -s 16M "$dir/vdc.img"
-        set -- --control "$socket" --hotplug "$@"
-        peer+=("$socket" "$dir/vdc.img" "$S390_VMM")
-        written+=(vdc)
-    fi
-    "${peer[@]}" &
-    trap "kill $!; rm -rf '${socket%/control}'" EXIT
-
-    "$machine" "$@"
-    timeout --foreground 900 "${command[@]}" </dev/null 2>&1 | tee "$dir/console" || status=$?
-    [ $status -eq 0 ] || die "self-test: exit status $status"
-    grep -q '^self-test: passed' "$dir/console" && ! grep -q '^self-test: failed' "$dir/console" ||
-        die "self-test: the guest failed"
-    check_disks "$dir" "${written[@]}"
-    echo "self-test: the host agrees"
-}
-
 machine=vmm test=
 arguments=("$@")
 while [ $# -gt 0 ]; do
@@ -154,6 +108,7 @@ if ! has --net "$@"; then
 fi
 
 if [ -n "$test" ]; then
+    . "$here/self-test/scenes.sh"
     self_test "$@"
 else
     "$machine" "$@"

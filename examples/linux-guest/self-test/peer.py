@@ -2,26 +2,40 @@
 # SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 """The host that the guest's self-test talks to.
 
-    peer.py ADDRESS [SOCKET DISK VMM]     listens on port 5000
+    peer.py ADDRESS [SOCKET VMM]          listens on port 5000
 
-A connection carries one line of request; the answer ends with the connection:
+A connection carries one line of request; the answer, one line unless said otherwise, ends with the
+connection. It begins with "error:" if something went wrong.
 
-    time            hundredths of a second since 1970
-    ping            how many of 3 pings the guest answers
-    send N          N random bytes
-    sum             the SHA-256 of the bytes sent last
-    fetch PORT      the SHA-256 of what the guest sends on this port of its own
+    time              hundredths of a second since 1970
+    ping [ADDRESS]    how many of 3 pings the guest answers, there or where it asks from
+    send N            N random bytes
+    sum               the SHA-256 of the bytes sent last
+    fetch PORT        the SHA-256 of what the guest sends on this port of its own
+    allocated FILE    bytes that a file takes on the host's disk
+    serial FILE       serial number of a disk on this image
+    sha256 FILE       the SHA-256 of a file
 
-With the control socket of the VMM, an image for a disk, and the VMM's program:
+With the control socket of the VMM, and the VMM's program:
 
-    add-disk        gives the running guest the disk
-    grow-disk SIZE  makes it larger
-    power-button    presses it
-    idle SECONDS    waits, and says how much of one host CPU the VMM used, in 1/100 %
+    ctl WORD...       what "s390-vmm ctl" says, on one line
+    counter NAME...   one of its counters: the device, and the names inside
+    balloon NAME...   one of the numbers of "s390-vmm ctl balloon-statistics"
+    cache DISK        the disk's cache mode
+    resident          KiB of memory that the VMM takes
+    holds             what the VMM holds, as "NAME NUMBER" one after the other
+    rings             where the rings of all queues are
+    pause SECONDS     holds the machine, and says whether "nothing moved" meanwhile
+    idle SECONDS      waits, and says how much of one host CPU the VMM used, in 1/100 %
+
+Paths are those of the directory that this runs in.
 """
 
+import functools
 import hashlib
+import json
 import os
+import pathlib
 import re
 import socket
 import socketserver
@@ -41,91 +55,177 @@ def connect(address):
     raise OSError(f"nobody listens on {address}")
 
 
-def processor_time(pid):
-    """Seconds of user and system time of a process and all its threads."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 class Vmm:
     """The VMM behind a control socket."""
 
-    def __init__(self, path, disk, program):
-        self.path, self.disk, self.program = path, disk, program
+    def __init__(self, path, program):
+        self.path, self.program = path, program
 
-    def control(self, *words):
-        """What `s390-vmm ctl` says, on one line."""
-        command = [self.program, "ctl", "--control", self.path, *words]
+    def run(self, command, *words):
+        """What `s390-vmm COMMAND` prints."""
+        command = [self.program, command, "--control", self.path, *words]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
-        return " ".join((done.stdout + done.stderr).split()) or f"exit status {done.returncode}"
+        if done.returncode:
+            raise OSError(done.stderr or f"exit status {done.returncode}")
+        return done.stdout
 
-    def pid(self):
+    def ctl(self, *words):
+        return self.run("ctl", *words)
+
+    def number(self, command, *names):
+        """What a command of `s390-vmm ctl` says under these names, each inside the one before."""
+        value = json.loads(self.ctl(command))
+        for name in names:
+            value = value[int(name) if isinstance(value, list) else name]
+        return value
+
+    def disk_counters(self):
+        """What only the guest's CPUs and its disks can change."""
+        counters = json.loads(self.ctl("counters"))
+        return {name: counter for name, counter in counters.items() if "net" not in name}
+
+    @functools.cached_property
+    def proc(self):
+        """The process in /proc."""
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(self.path)
-            return struct.unpack("iII", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+            peer = client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return pathlib.Path("/proc", str(struct.unpack("iII", peer)[0]))
+
+    def processor_time(self):
+        """Seconds of user and system time of the process and all its threads."""
+        fields = (self.proc / "stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def resident(self):
+        return int(re.search(r"VmRSS:\s+(\d+)", (self.proc / "status").read_text())[1])
+
+    def holds(self):
+        files = [os.readlink(file) for file in (self.proc / "fd").iterdir()]
+        infos = [file.read_text() for file in (self.proc / "fdinfo").iterdir()]
+        # The kernel's own threads for io_uring come and go.
+        threads = [(task / "comm").read_text() for task in (self.proc / "task").iterdir()]
+        threads = [name for name in threads if not name.startswith("iou-")]
+        # The guest's memory is the guest's affair.
+        ram = self.number("info", "memory") >> 10
+        sizes = re.findall(r"^Size: +(\d+).*?^Anonymous: +(\d+)", (self.proc / "smaps").read_text(), re.M | re.S)
+        return {
+            "files": len(files),
+            "eventfds": sum("[eventfd]" in file for file in files),
+            "watched": sum(info.count("tfd:") for info in infos),
+            "threads": len(threads),
+            "anonymous": sum(int(anonymous) for size, anonymous in sizes if int(size) < ram),
+        }
+
+    def rings(self):
+        return re.findall(r"entries at (\w+)", self.run("inspect"))
+
+    def pause(self, seconds):
+        self.ctl("pause")
+        before, used = self.disk_counters(), self.processor_time()
+        state = self.number("info", "state")
+        time.sleep(seconds)
+        moved = before != self.disk_counters() or self.processor_time() - used > seconds / 10
+        self.ctl("resume")
+        return f"{state}, and something moved" if moved or state != "paused" else "nothing moved"
 
     def idle(self, seconds):
         time.sleep(1)
-        pid = self.pid()
-        start, used = time.monotonic(), processor_time(pid)
+        start, used = time.monotonic(), self.processor_time()
         time.sleep(seconds)
-        return round(10000 * (processor_time(pid) - used) / (time.monotonic() - start))
+        return round(10000 * (self.processor_time() - used) / (time.monotonic() - start))
 
 
 class Handler(socketserver.StreamRequestHandler):
+    """One request: the method of its name."""
+
     last_sum = ""
     vmm = None
 
-    def answer(self, request, *argument):
-        if request == "time":
-            return int(time.time() * 100)
-        if request == "ping":
-            ping = subprocess.run(
-                ["ping", "-c", "3", self.client_address[0]], capture_output=True, text=True
-            )
-            return re.search(r"(\d+)( packets)? received", ping.stdout)[1]
-        if request == "send":
-            left, digest = int(argument[0]), hashlib.sha256()
-            while left:
-                block = os.urandom(min(left, 1 << 20))
-                digest.update(block)
-                self.wfile.write(block)
-                left -= len(block)
-            Handler.last_sum = digest.hexdigest()
-            return None
-        if request == "sum":
-            return Handler.last_sum
-        if request == "fetch":
-            digest = hashlib.sha256()
-            with connect((self.client_address[0], int(argument[0]))) as guest:
-                while block := guest.recv(1 << 20):
-                    digest.update(block)
-            return digest.hexdigest()
-        if self.vmm is None:
-            return "no VMM to control"
-        if request == "add-disk":
-            return self.vmm.control("add-disk", f"path={self.vmm.disk}")
-        if request == "grow-disk":
-            return self.vmm.control("resize-disk", self.vmm.disk, argument[0])
-        if request == "power-button":
-            return self.vmm.control("power-button")
-        if request == "idle":
-            return self.vmm.idle(int(argument[0]))
-        return f"no request {request}"
-
     def handle(self):
-        answer = self.answer(*self.rfile.readline().decode().split())
+        words = self.rfile.readline().decode().split()
+        try:
+            answer = getattr(self, f"do_{words[0]}")(*words[1:])
+        except Exception as error:  # pylint: disable=broad-except
+            answer = f"error: {words}: {error!r}"
         if answer is not None:
-            self.wfile.write(f"{answer}\n".encode())
+            self.wfile.write(f"{' '.join(str(answer).split())}\n".encode())
+
+    def do_time(self):
+        return int(time.time() * 100)
+
+    def do_ping(self, address=None):
+        ping = subprocess.run(
+            ["ping", "-c", "3", address or self.client_address[0]], capture_output=True, text=True
+        )
+        return re.search(r"(\d+)( packets)? received", ping.stdout)[1]
+
+    def do_send(self, length):
+        left, digest = int(length), hashlib.sha256()
+        while left:
+            block = os.urandom(min(left, 1 << 20))
+            digest.update(block)
+            self.wfile.write(block)
+            left -= len(block)
+        Handler.last_sum = digest.hexdigest()
+
+    def do_sum(self):
+        return Handler.last_sum
+
+    def do_fetch(self, port):
+        digest = hashlib.sha256()
+        with connect((self.client_address[0], int(port))) as guest:
+            while block := guest.recv(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def do_allocated(self, file):
+        return os.stat(file).st_blocks * 512
+
+    def do_serial(self, file):
+        status = os.stat(file)
+        return f"{status.st_dev:x}-{status.st_ino:x}"[:20]
+
+    def do_sha256(self, file):
+        with open(file, "rb") as content:
+            return hashlib.sha256(content.read()).hexdigest()
+
+    def do_ctl(self, *words):
+        return self.vmm.ctl(*words)
+
+    def do_counter(self, *names):
+        return self.vmm.number("counters", *names)
+
+    def do_balloon(self, *names):
+        return self.vmm.number("balloon-statistics", *names)
+
+    def do_cache(self, disk):
+        devices = self.vmm.number("info", "devices")
+        return next(device["cache"] for device in devices if device["id"] == disk)
+
+    def do_resident(self):
+        return self.vmm.resident()
+
+    def do_holds(self):
+        return " ".join(f"{name} {number}" for name, number in self.vmm.holds().items())
+
+    def do_rings(self):
+        return " ".join(self.vmm.rings())
+
+    def do_pause(self, seconds):
+        return self.vmm.pause(float(seconds))
+
+    def do_idle(self, seconds):
+        return self.vmm.idle(int(seconds))
 
 
 def main():
     socketserver.ThreadingTCPServer.allow_reuse_address = True
     socketserver.ThreadingTCPServer.daemon_threads = True
-    if len(sys.argv) > 2:
-        Handler.vmm = Vmm(*sys.argv[2:])
-    with socketserver.ThreadingTCPServer((sys.argv[1], 5000), Handler) as server:
+    address, *vmm = sys.argv[1:]
+    if vmm:
+        Handler.vmm = Vmm(*vmm)
+    with socketserver.ThreadingTCPServer((address, 5000), Handler) as server:
         server.serve_forever()
 
 
