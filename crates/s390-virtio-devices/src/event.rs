@@ -44,6 +44,14 @@ impl QueueEvents {
         }
     }
 
+    /// Sees to it that queue `queue` has its turn, as if the driver had notified it.
+    pub(crate) fn wake(&self, queue: u16) {
+        if let Some(event) = self.0.get(usize::from(queue)) {
+            // Only a counter that is full fails, and then the event is set anyway.
+            let _ = event.write(1);
+        }
+    }
+
     /// Goes on as the handler of queue `queue` said: comes back to it after the other devices,
     /// or drops `handler`, whose driver broke a rule.
     pub(crate) fn follow<H>(
@@ -55,12 +63,7 @@ impl QueueEvents {
     ) {
         match result {
             Ok(Progress::Idle) => {}
-            Ok(Progress::More) => {
-                if let Some(event) = self.0.get(usize::from(queue)) {
-                    // Only a counter that is full fails, and then the event is set anyway.
-                    let _ = event.write(1);
-                }
-            }
+            Ok(Progress::More) => self.wake(queue),
             Err(error) => {
                 if let Some(handler) = handler.take() {
                     driver(&handler).needs_reset(&error);

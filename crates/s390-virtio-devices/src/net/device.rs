@@ -14,7 +14,8 @@ use virtio_bindings::virtio_net::{
 use vmm_sys_util::eventfd::EventFd;
 
 use super::backend::NetBackend;
-use super::handler::NetHandler;
+use super::handler::{NetHandler, RX_QUEUE, TX_QUEUE};
+use super::header::{HeaderOrder, Offloads};
 use super::mac::MacAddress;
 use super::metrics::NetMetrics;
 use crate::device::copy_config;
@@ -115,6 +116,9 @@ impl<T: Transport> Net<T> {
         if let Some(handler) = &mut self.handler {
             handler.set_link(up);
         }
+        // What waits for the other side is dropped now.
+        self.events.wake(RX_QUEUE);
+        self.events.wake(TX_QUEUE);
     }
 }
 
@@ -182,6 +186,13 @@ impl<T: Transport> VirtioDevice<T> for Net<T> {
     }
 
     fn reset(&mut self) {
-        self.handler = None;
+        if self.handler.take().is_none() {
+            return;
+        }
+        // What comes from now on is for a driver that may know of no offloads.
+        let order = HeaderOrder::of::<T::Order>();
+        if let Err(error) = self.backend.set_offloads(Offloads::default(), order) {
+            log::debug!("net: offloads stay: {error}");
+        }
     }
 }

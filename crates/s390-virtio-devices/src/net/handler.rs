@@ -14,7 +14,7 @@ use super::backend::{NetBackend, MAX_FRAME};
 use super::buffers::FrameBuffers;
 use super::ctrl::Command;
 use super::filter::RxFilter;
-use super::header::{HeaderOrder, Offloads, VnetHeader};
+use super::header::{HeaderOrder, Offloads, VnetHeader, GUEST_OFFLOADS};
 use super::mac::MacAddress;
 use super::metrics::NetMetrics;
 use super::rx::{RxContext, RxQueue};
@@ -195,6 +195,8 @@ impl<T: Transport> NetHandler<T> {
                         limiter.take(len as u64);
                         metrics.tx_frames.inc();
                         metrics.tx_bytes.add(len as u64);
+                        metrics.tx_gso.add(header.is_gso().into());
+                        metrics.tx_partial_csum.add(header.needs_csum().into());
                     }
                     Err(error) if error.kind() == ErrorKind::WouldBlock => {
                         metrics.tx_waits.inc();
@@ -233,7 +235,7 @@ impl<T: Transport> NetHandler<T> {
             let done = match command {
                 Some(Command::GuestOffloads(bits)) => {
                     let offloads = Offloads::of_guest(bits);
-                    let done = bits & !features == 0
+                    let done = bits & !(features & GUEST_OFFLOADS) == 0
                         && backend
                             .set_offloads(offloads, HeaderOrder::of::<T::Order>())
                             .is_ok();
@@ -840,8 +842,9 @@ mod tests {
         };
         assert_eq!(bench.link.agreed, Some((csum, HeaderOrder::Big)));
         assert_eq!(bench.handler.guest, csum);
-        // TCP over IPv6 was not among them.
+        // TCP over IPv6 was not among them, and a control queue is no offload.
         assert_eq!(bench.command(&memory, &[5, 0, 0, 0, 0, 0, 0, 0, 1, 2]), 1);
+        assert_eq!(bench.command(&memory, &[5, 0, 0, 0, 0, 0, 0, 2, 0, 2]), 1);
         assert_eq!(bench.handler.guest, csum);
     }
 

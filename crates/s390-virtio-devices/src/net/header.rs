@@ -54,6 +54,16 @@ impl VnetHeader {
         self.0[1]
     }
 
+    /// Whether the frame is still to be divided into segments.
+    pub fn is_gso(&self) -> bool {
+        u32::from(self.gso_type()) & !VIRTIO_NET_HDR_GSO_ECN != VIRTIO_NET_HDR_GSO_NONE
+    }
+
+    /// Whether the frame still lacks a checksum.
+    pub fn needs_csum(&self) -> bool {
+        self.flags() & VIRTIO_NET_HDR_F_NEEDS_CSUM as u8 != 0
+    }
+
     /// The same header in the other byte order.
     #[must_use]
     pub fn swapped(mut self) -> Self {
@@ -85,6 +95,12 @@ const GUEST_FEATURES: [u32; 5] = [
     VIRTIO_NET_F_GUEST_ECN,
     VIRTIO_NET_F_GUEST_UFO,
 ];
+/// The same as one number.
+pub(super) const GUEST_OFFLOADS: u64 = 1 << VIRTIO_NET_F_GUEST_CSUM
+    | 1 << VIRTIO_NET_F_GUEST_TSO4
+    | 1 << VIRTIO_NET_F_GUEST_TSO6
+    | 1 << VIRTIO_NET_F_GUEST_ECN
+    | 1 << VIRTIO_NET_F_GUEST_UFO;
 /// ... and what the host takes.
 const HOST_FEATURES: [u32; 5] = [
     VIRTIO_NET_F_CSUM,
@@ -143,8 +159,7 @@ impl Offloads {
             VIRTIO_NET_HDR_GSO_UDP => self.ufo,
             _ => false,
         };
-        let csum = header.flags() & VIRTIO_NET_HDR_F_NEEDS_CSUM as u8 != 0;
-        segmentation && (self.csum || !csum) && (self.ecn || !ecn)
+        segmentation && (self.csum || !header.needs_csum()) && (self.ecn || !ecn)
     }
 }
 

@@ -22,6 +22,10 @@ pub struct NetMetrics {
     pub rx_frames: Counter,
     /// Bytes of these frames.
     pub rx_bytes: Counter,
+    /// Frames of these that the guest has to divide into segments.
+    pub rx_gso: Counter,
+    /// Frames of these whose checksum is left to the guest.
+    pub rx_partial_csum: Counter,
     /// Frames dropped because they are shorter than an Ethernet header.
     pub rx_dropped_short: Counter,
     /// Frames dropped because they are longer than the guest's buffers.
@@ -44,6 +48,10 @@ pub struct NetMetrics {
     pub tx_frames: Counter,
     /// Bytes of these frames.
     pub tx_bytes: Counter,
+    /// Frames of these that the guest left to the backend to divide into segments.
+    pub tx_gso: Counter,
+    /// Frames of these whose checksum the guest left to the backend.
+    pub tx_partial_csum: Counter,
     /// Frames dropped because they are shorter than an Ethernet header.
     pub tx_dropped_short: Counter,
     /// Frames dropped because they are too long, or in too many pieces.

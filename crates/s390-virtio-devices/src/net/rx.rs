@@ -125,6 +125,9 @@ impl<T: Transport> RxQueue<T> {
         let (memory, metrics) = (context.memory, context.metrics);
         self.queue.disable_notification(memory)?;
         for _ in 0..BUDGET {
+            if !context.link_up && self.waiting.take().is_some() {
+                metrics.rx_dropped_link.inc();
+            }
             let waited = self.waiting.take();
             let is_new = waited.is_none();
             let wanted = match &waited {
@@ -333,6 +336,10 @@ impl<T: Transport> RxQueue<T> {
         }
         metrics.rx_frames.inc();
         metrics.rx_bytes.add(frame.len as u64);
+        metrics.rx_gso.add(frame.header.is_gso().into());
+        metrics
+            .rx_partial_csum
+            .add(frame.header.needs_csum().into());
         metrics.rx_queue.chains.add(chains.len() as u64);
         let written: u32 = chains.iter().map(|(_, len)| len).sum();
         metrics.rx_queue.bytes.add(written.into());
