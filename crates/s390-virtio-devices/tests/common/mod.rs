@@ -99,6 +99,12 @@ impl Machine {
         while self.events.borrow_mut().run_with_timeout(0).unwrap() > 0 {}
     }
 
+    /// Waits until there is something to do, and does it.
+    pub fn wait_for_event(&self) {
+        let events = self.events.borrow_mut().run_with_timeout(20_000);
+        assert_ne!(events.unwrap(), 0, "nothing happens");
+    }
+
     /// What was injected since the last call, as (code, subcode, params, params2).
     pub fn interrupts(&self) -> Vec<(u16, u16, u32, u64)> {
         std::mem::take(&mut *self.vm.0.lock().unwrap())
