@@ -36,9 +36,54 @@ fn nanoseconds(units: u64) -> u64 {
     (u128::from(units) * 125).div_ceil(512) as u64
 }
 
+/// The host's time without the time during which it was stopped.
+#[derive(Debug)]
+struct HostTime {
+    start: Instant,
+    /// While it goes on, nanoseconds that it was stopped so far; while it is stopped, those that
+    /// had passed before, with [`HostTime::STOPPED`]. One word, so that nobody sees half a change.
+    state: AtomicU64,
+}
+
+impl HostTime {
+    const STOPPED: u64 = 1 << 63;
+
+    fn new() -> Self {
+        HostTime {
+            start: Instant::now(),
+            state: AtomicU64::new(0),
+        }
+    }
+
+    /// Nanoseconds so far.
+    fn elapsed(&self) -> u64 {
+        match self.state.load(Ordering::Relaxed) {
+            state if state & Self::STOPPED != 0 => state & !Self::STOPPED,
+            stopped => self.host() - stopped,
+        }
+    }
+
+    fn stop(&self) {
+        let elapsed = self.elapsed();
+        self.state.store(Self::STOPPED | elapsed, Ordering::Relaxed);
+    }
+
+    fn go_on(&self) {
+        let state = self.state.load(Ordering::Relaxed);
+        if state & Self::STOPPED != 0 {
+            let stopped = self.host() - (state & !Self::STOPPED);
+            self.state.store(stopped, Ordering::Relaxed);
+        }
+    }
+
+    fn host(&self) -> u64 {
+        self.start.elapsed().as_nanos() as u64
+    }
+}
+
 #[derive(Debug)]
 enum Source {
-    Host(Instant),
+    Host(HostTime),
     /// Nanoseconds so far.
     Virtual(AtomicU64),
 }
@@ -61,7 +106,7 @@ impl Clock {
                     .duration_since(UNIX_EPOCH)
                     .unwrap_or_default();
                 let epoch = TOD_UNIX_EPOCH.wrapping_add(units(unix.as_nanos() as u64));
-                (Source::Host(Instant::now()), epoch)
+                (Source::Host(HostTime::new()), epoch)
             }
             Time::Virtual => (Source::Virtual(AtomicU64::new(0)), 1 << 62),
         };
@@ -75,8 +120,22 @@ impl Clock {
     /// TOD units since the machine was made. Nothing sets it back.
     pub(crate) fn elapsed(&self) -> u64 {
         match &self.source {
-            Source::Host(start) => units(start.elapsed().as_nanos() as u64),
+            Source::Host(time) => units(time.elapsed()),
             Source::Virtual(ns) => units(ns.load(Ordering::Relaxed)),
+        }
+    }
+
+    /// Lets time stand still, which virtual time does by itself when no CPU runs.
+    pub(crate) fn stop(&self) {
+        if let Source::Host(time) = &self.source {
+            time.stop();
+        }
+    }
+
+    /// Lets it go on from where it was stopped.
+    pub(crate) fn start(&self) {
+        if let Source::Host(time) = &self.source {
+            time.go_on();
         }
     }
 
@@ -243,6 +302,34 @@ mod tests {
     fn test_host_clock_starts_in_the_present() {
         // Between 2020 and the wrap in 2042.
         assert!(Clock::new(Time::Host).tod() > 0xd730_0000_0000_0000);
+    }
+
+    #[test]
+    fn test_nothing_passes_while_the_clock_is_stopped() {
+        let mut t = Timers::new(Arc::new(Clock::new(Time::Host)));
+        let clock = t.clock.clone();
+        t.operate(true);
+        t.set_cpu_timer(1 << 40);
+        t.comparator = clock.tod() + (1 << 40);
+        // Nothing happens to a clock that goes.
+        clock.start();
+        for _ in 0..3 {
+            clock.stop();
+            let before = (clock.tod(), t.cpu_timer(), t.sleep(CR0_CLOCK_COMPARATOR));
+            std::thread::sleep(Duration::from_millis(5));
+            clock.stop();
+            let after = (clock.tod(), t.cpu_timer(), t.sleep(CR0_CLOCK_COMPARATOR));
+            assert_eq!(before, after);
+            clock.start();
+            while clock.tod() == before.0 {}
+            clock.start();
+            assert!(clock.tod() > before.0 && t.cpu_timer() < before.1);
+        }
+        // Three times five milliseconds are missing.
+        let Source::Host(time) = &clock.source else {
+            unreachable!()
+        };
+        assert!(time.host() - time.elapsed() >= 15_000_000);
     }
 
     #[test]

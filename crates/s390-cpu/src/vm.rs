@@ -130,6 +130,16 @@ impl Vm for SoftVm {
         self.floating.clear();
         Ok(())
     }
+
+    fn stop_clock(&self) -> BackendResult<()> {
+        self.clock.stop();
+        Ok(())
+    }
+
+    fn start_clock(&self) -> BackendResult<()> {
+        self.clock.start();
+        Ok(())
+    }
 }
 
 /// A CPU in software.

@@ -49,6 +49,20 @@ pub trait Vm: Send + Sync {
 
     /// Drops every pending floating interruption, as a subsystem reset does.
     fn clear_interrupts(&self) -> Result<()>;
+
+    /// Stops the guest's time, as QEMU does for a machine that it stops: TOD clock, and with it
+    /// clock comparators and CPU timers, stand still until [`start_clock`](Self::start_clock).
+    /// A guest that was paused so misses no timer and does not see how long it took: its time of
+    /// day is late from then on. To be called when no CPU runs; nothing happens when the clock is
+    /// stopped already, or the backend has none of its own.
+    fn stop_clock(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Lets the guest's time go on from where it was stopped; nothing happens if it was not.
+    fn start_clock(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A virtual CPU, owned by the thread that runs it.

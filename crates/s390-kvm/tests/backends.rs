@@ -5,6 +5,7 @@
 mod common;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use common::{on_both, on_kvm, virtio, Guest, CODE, DIAG, LOOP, LPSWE, MASK, OPEN, SERVICE, SIZE};
 use s390_hypervisor::{
@@ -482,6 +483,41 @@ fn some_state() -> VcpuState {
     state.crs[7] = 0x4444_0000;
     state.crs[14] = 0xc200_0000;
     state
+}
+
+#[test]
+fn the_guest_does_not_see_the_time_for_which_its_clock_is_stopped() {
+    on_both(|mut guest| {
+        let code: [&[u8]; 6] = [
+            &[0xb2, 0x05, 0x10, 0x00], // stck 0x000(%r1)
+            &[0xb2, 0x09, 0x10, 0x08], // stpt 0x008(%r1)
+            &DIAG,
+            &[0xb2, 0x05, 0x10, 0x10], // stck 0x010(%r1)
+            &[0xb2, 0x09, 0x10, 0x18], // stpt 0x018(%r1)
+            &DIAG,
+        ];
+        guest.cpu.set_gpr(1, 0x1000);
+        guest.start(MASK, &code);
+        let begin = Instant::now();
+        guest.diag();
+        guest.vm.stop_clock().unwrap();
+        let stopped = Instant::now();
+        std::thread::sleep(Duration::from_millis(50));
+        // Once is enough.
+        guest.vm.stop_clock().unwrap();
+        let stopped = stopped.elapsed();
+        guest.vm.start_clock().unwrap();
+        guest.vm.start_clock().unwrap();
+        guest.diag();
+        let seen = begin.elapsed() - stopped;
+        let [tod0, timer0, tod1, timer1] =
+            [0x1000, 0x1008, 0x1010, 0x1018].map(|addr| u64::from_be_bytes(guest.get(addr)));
+        assert!(tod1 > tod0);
+        // Units of 2^-12 microseconds; the clocks of guest and host may differ by a little.
+        let limit = (seen.as_nanos() * 512 / 125) as u64 + 4096;
+        assert!(tod1 - tod0 <= limit, "{} > {limit}", tod1 - tod0);
+        assert!(timer0.wrapping_sub(timer1) <= limit);
+    });
 }
 
 /// A CPU timer goes on, so that it is not compared.

@@ -352,6 +352,15 @@ fn cpu_model_and_clock() {
     vm.set_tod(1 << 60).unwrap();
     let tod = vm.get_tod().unwrap();
     assert!(tod >> 40 == 1 << 20, "{tod:#x}");
+    let clock = vm.get_tod_clock().unwrap();
+    assert_eq!(clock.epoch_idx, 0);
+    assert!(clock.tod >= tod && clock.tod >> 40 == 1 << 20);
+    vm.set_tod_clock(&kvm_s390_vm_tod_clock {
+        tod: 1 << 61,
+        ..clock
+    })
+    .unwrap();
+    assert!(vm.get_tod().unwrap() >> 40 == 1 << 21);
 }
 
 fn virtio(ext_params: u32, ext_params2: u64) -> kvm_s390_irq {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The virtual machine.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use s390_extint::ExternalInterrupt;
 use s390_hypervisor::{Result as BackendResult, Vcpu, Vm};
@@ -33,6 +33,8 @@ const NEEDED: [(u32, &str); 8] = [
 #[derive(Debug)]
 pub struct KvmVm {
     shared: Arc<Shared>,
+    /// What the guest's clock showed when it was stopped.
+    stopped: Mutex<Option<kvm_s390_vm_tod_clock>>,
 }
 
 /// What vCPUs and their handles hold on to. The fields are dropped in this order: memory goes when
@@ -89,6 +91,7 @@ impl KvmVm {
             .map_err(Error::host("give memory to the guest"))?;
         Ok(KvmVm {
             shared: Arc::new(shared),
+            stopped: Mutex::default(),
         })
     }
 
@@ -153,6 +156,27 @@ impl Vm for KvmVm {
             None => Err(errno::Error::new(libc::ENODEV)),
         };
         result.map_err(refused("drop pending interruptions"))
+    }
+
+    /// KVM's clock goes on; what it showed is put back when it shall. The kernel counts CPU timers
+    /// while `KVM_RUN` runs and not otherwise.
+    fn stop_clock(&self) -> BackendResult<()> {
+        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        if stopped.is_none() {
+            let clock = self.shared.vm.get_tod_clock();
+            *stopped = Some(clock.map_err(refused("read the guest's clock"))?);
+        }
+        Ok(())
+    }
+
+    fn start_clock(&self) -> BackendResult<()> {
+        let mut stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        match stopped.take() {
+            Some(clock) => {
+                (self.shared.vm.set_tod_clock(&clock)).map_err(refused("set the guest's clock"))
+            }
+            None => Ok(()),
+        }
     }
 }
 

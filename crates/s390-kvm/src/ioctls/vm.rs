@@ -193,6 +193,24 @@ impl VmFd {
         self.set(KVM_S390_VM_TOD, KVM_S390_VM_TOD_LOW, &tod)
     }
 
+    /// The guest's time-of-day clock now, with its epoch index. Since Linux 4.14.
+    ///
+    /// # Errors
+    ///
+    /// `EOPNOTSUPP` if the clock is not the host's to read, that of a protected guest.
+    pub fn get_tod_clock(&self) -> Result<kvm_s390_vm_tod_clock> {
+        Ok(*self.get(KVM_S390_VM_TOD, KVM_S390_VM_TOD_EXT)?)
+    }
+
+    /// Sets the guest's time-of-day clock, that of all vCPUs at once. Since Linux 4.14.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` if there is an epoch index that the guest does not know of.
+    pub fn set_tod_clock(&self, clock: &kvm_s390_vm_tod_clock) -> Result<()> {
+        self.set(KVM_S390_VM_TOD, KVM_S390_VM_TOD_EXT, clock)
+    }
+
     fn get<T: Attribute>(&self, group: u32, attr: u64) -> Result<Box<T>> {
         let mut value = Box::<T>::default();
         let attr = kvm_device_attr {
@@ -229,6 +247,7 @@ impl AsRawFd for VmFd {
 trait Attribute: Default {}
 
 impl Attribute for u64 {}
+impl Attribute for kvm_s390_vm_tod_clock {}
 impl Attribute for kvm_s390_vm_cpu_machine {}
 impl Attribute for kvm_s390_vm_cpu_processor {}
 impl Attribute for kvm_s390_vm_cpu_feat {}
