@@ -116,6 +116,15 @@ pub trait VirtioDevice<T: Transport>: Send {
     /// Stops: after the return the device touches neither queues nor memory and signals nothing,
     /// until it is activated again.
     fn reset(&mut self);
+
+    /// Gives back what is in flight, and begins nothing more until [`resume`](Self::resume): after
+    /// the return the device touches neither queues nor memory and signals nothing. Events wait
+    /// meanwhile, those of the queues and those of the other side: nothing of either is lost. A
+    /// device that is activated or reset while it is paused stays paused.
+    fn pause(&mut self);
+
+    /// Goes on after a pause with the events that wait.
+    fn resume(&mut self);
 }
 
 /// Copies from `config`, the configuration space as it is, for

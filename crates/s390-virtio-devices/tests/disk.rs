@@ -175,14 +175,14 @@ fn after_a_reset_no_request_in_flight_writes_memory_or_ring() {
 fn a_pause_gives_back_what_is_in_flight_and_begins_nothing() {
     let machine = Machine::new();
     let (disk, gate) = gated(EngineKind::Threads);
-    let (disk, _) = machine.add_shared(disk);
+    machine.add(disk);
     let mut queue = start(&machine, FLUSH);
     queue.add(&read_request(&machine, 0));
     queue.kick();
     machine.run_events();
     gate.wait_for_reader();
     gate.open();
-    disk.lock().unwrap().pause();
+    machine.bus.pause();
     assert_eq!(queue.used(), Some(513));
     assert_eq!(machine.interrupts(), [vring(TOKEN)]);
     queue.add(&write_request(&machine, 0));
@@ -191,7 +191,7 @@ fn a_pause_gives_back_what_is_in_flight_and_begins_nothing() {
     std::thread::sleep(Duration::from_millis(10));
     machine.run_events();
     assert_eq!(gate.writes.load(Ordering::SeqCst), 0);
-    disk.lock().unwrap().resume();
+    machine.bus.resume().unwrap();
     assert_eq!(wait(&machine, &mut queue), 1);
     assert_eq!(gate.writes.load(Ordering::SeqCst), 1);
 }

@@ -82,6 +82,10 @@ impl VirtioDevice<Legacy> for Shape {
     }
 
     fn reset(&mut self) {}
+
+    fn pause(&mut self) {}
+
+    fn resume(&mut self) {}
 }
 
 impl MutEventSubscriber for Shape {

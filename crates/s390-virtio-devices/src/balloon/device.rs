@@ -185,6 +185,14 @@ impl<T: Transport> VirtioDevice<T> for Balloon<T> {
         self.actual = 0;
         self.statistics = None;
     }
+
+    fn pause(&mut self) {
+        self.events.pause();
+    }
+
+    fn resume(&mut self) {
+        self.events.resume();
+    }
 }
 
 #[cfg(test)]

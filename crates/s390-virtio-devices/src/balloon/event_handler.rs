@@ -9,10 +9,13 @@ use crate::Transport;
 
 impl<T: Transport> MutEventSubscriber for Balloon<T> {
     fn init(&mut self, ops: &mut EventOps<'_>) {
-        self.events.register(ops);
+        self.events.register(&[], ops);
     }
 
-    fn process(&mut self, events: Events, _: &mut EventOps<'_>) {
+    fn process(&mut self, events: Events, ops: &mut EventOps<'_>) {
+        if self.events.hold(events, ops) {
+            return;
+        }
         let (queue, metrics) = match events.data() {
             data if data == u32::from(INFLATE_QUEUE) => {
                 (INFLATE_QUEUE, &self.metrics.inflate_queue)

@@ -33,8 +33,6 @@ pub struct Block<T: Transport> {
     pub(super) events: QueueEvents,
     pub(super) handler: Option<BlockHandler<T>>,
     pub(super) metrics: Arc<BlockMetrics>,
-    /// Requests stay in the queue.
-    pub(super) paused: bool,
 }
 
 impl<T: Transport> std::fmt::Debug for Block<T> {
@@ -42,7 +40,6 @@ impl<T: Transport> std::fmt::Debug for Block<T> {
         f.debug_struct("Block")
             .field("disk", &self.disk)
             .field("active", &self.handler.is_some())
-            .field("paused", &self.paused)
             .finish_non_exhaustive()
     }
 }
@@ -81,7 +78,6 @@ impl<T: Transport> Block<T> {
             events: QueueEvents::new(1)?,
             handler: None,
             metrics: Arc::default(),
-            paused: false,
         })
     }
 
@@ -119,19 +115,6 @@ impl<T: Transport> Block<T> {
     /// Whether writes are durable only after a flush.
     pub fn is_write_back(&self) -> bool {
         self.disk.write_back
-    }
-
-    /// Gives back what is in flight, and begins nothing more until [`resume`](Self::resume). After
-    /// the return the device touches neither queues nor memory, unless it is activated or reset.
-    pub fn pause(&mut self) {
-        self.paused = true;
-        self.settle();
-    }
-
-    /// Goes on after a pause.
-    pub fn resume(&mut self) {
-        self.paused = false;
-        self.wake();
     }
 
     /// Waits for what is in flight and gives it back.
@@ -245,5 +228,14 @@ impl<T: Transport> VirtioDevice<T> for Block<T> {
     fn reset(&mut self) {
         self.disk.reset();
         self.handler = None;
+    }
+
+    fn pause(&mut self) {
+        self.settle();
+        self.events.pause();
+    }
+
+    fn resume(&mut self) {
+        self.events.resume();
     }
 }

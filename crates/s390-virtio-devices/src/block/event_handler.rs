@@ -4,7 +4,6 @@
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
 use super::device::Block;
-use crate::event::listen;
 use crate::Transport;
 
 /// The engine has completions. (0 is the request queue.)
@@ -14,15 +13,17 @@ const LIMITER: u32 = 2;
 
 impl<T: Transport> MutEventSubscriber for Block<T> {
     fn init(&mut self, ops: &mut EventOps<'_>) {
-        self.events.register(ops);
-        if let Some(event) = self.disk.engine.event() {
-            listen(ops, Events::with_data(event, ENGINE, EventSet::IN));
-        }
-        let limiter = &self.disk.limiter;
-        listen(ops, Events::with_data(limiter, LIMITER, EventSet::IN));
+        let limiter = Events::with_data(&self.disk.limiter, LIMITER, EventSet::IN);
+        let engine = self.disk.engine.event();
+        let engine = engine.map(|event| Events::with_data(event, ENGINE, EventSet::IN));
+        let others: Vec<_> = engine.into_iter().chain([limiter]).collect();
+        self.events.register(&others, ops);
     }
 
-    fn process(&mut self, events: Events, _: &mut EventOps<'_>) {
+    fn process(&mut self, events: Events, ops: &mut EventOps<'_>) {
+        if self.events.hold(events, ops) {
+            return;
+        }
         match events.data() {
             ENGINE => {
                 if let Some(event) = self.disk.engine.event() {
@@ -38,12 +39,7 @@ impl<T: Transport> MutEventSubscriber for Block<T> {
             while self.disk.engine.next_completion().is_some() {}
             return;
         };
-        let result = match self.paused {
-            true => handler
-                .complete(&mut self.disk)
-                .map(|()| crate::Progress::Idle),
-            false => handler.process(&mut self.disk),
-        };
+        let result = handler.process(&mut self.disk);
         self.events
             .follow(0, result, &mut self.handler, |handler| &*handler.driver);
     }

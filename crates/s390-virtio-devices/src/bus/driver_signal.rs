@@ -78,6 +78,13 @@ impl<M: GuestMemory> DriverSignal<M> {
         Ok(())
     }
 
+    /// Tells the guest that the device was added.
+    pub(super) fn added_event(&self) -> Result<(), BusError> {
+        let (name, desc) = (&self.name, self.layout.address());
+        log::trace!("{name}: device added, interruption with {desc:#x}");
+        self.inject(VirtioEvent::DeviceAdded { desc })
+    }
+
     /// Takes back what was signalled and has not arrived: it would come under a token that is
     /// void.
     pub(super) fn retract(&self) -> Result<(), BusError> {

@@ -13,9 +13,8 @@ mod hypercall;
 mod slot;
 
 use std::io::Write;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use s390_extint::{ExternalInterrupt, VirtioEvent};
 use s390_hypervisor::Vm;
 use s390_virtio_page::{DeviceSpec, PageBuilder};
 use vm_device::bus::{Bus, BusRange, MmioAddress};
@@ -58,6 +57,7 @@ pub struct VirtioBus<M> {
 /// vm-device has no other name than that of a memory-mapped register.
 struct Topology<M> {
     builder: PageBuilder,
+    paused: bool,
     slots: Vec<Arc<Slot<M>>>,
     /// Descriptors, keyed by the address of their first byte.
     descriptors: Bus<MmioAddress, Arc<Slot<M>>>,
@@ -88,6 +88,7 @@ impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
             vm,
             topology: RwLock::new(Topology {
                 builder,
+                paused: false,
                 slots: Vec::new(),
                 descriptors: Bus::new(),
                 rings: Bus::new(),
@@ -108,10 +109,7 @@ impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
     /// The device does not fit into the page or its rings not into the memory behind, or it
     /// offers features beyond the 32 that the page has room for. Nothing has changed then.
     pub fn add(&self, device: SharedDevice<M>) -> Result<DeviceId, BusError> {
-        let mut topology = self
-            .topology
-            .write()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut topology = self.topology_mut();
         let id = DeviceId(topology.slots.len());
         let mut builder = topology.builder.clone();
         let (layout, config) = {
@@ -142,9 +140,34 @@ impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
             let range = BusRange::new(MmioAddress(queue.address), size)?;
             topology.rings.register(range, (slot.clone(), index))?;
         }
+        if topology.paused {
+            slot.pause();
+        }
         topology.builder = builder;
         topology.slots.push(slot);
         Ok(id)
+    }
+
+    /// Pauses all devices, see [`VirtioDevice::pause`], also those that are added later. After the
+    /// return none of them writes to guest memory or sends an interruption, and neither does the
+    /// bus by itself: [`config_changed`](Self::config_changed) and [`announce`](Self::announce) wait
+    /// until [`resume`](Self::resume). To be called when no CPU runs: their hypercalls go on.
+    pub fn pause(&self) {
+        let mut topology = self.topology_mut();
+        topology.paused = true;
+        topology.slots.iter().for_each(|slot| slot.pause());
+    }
+
+    /// Lets the devices go on, and tells the guest what was to be told meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// An interruption cannot be queued. All devices go on nevertheless.
+    pub fn resume(&self) -> Result<(), BusError> {
+        let mut topology = self.topology_mut();
+        topology.paused = false;
+        let results: Vec<_> = topology.slots.iter().map(|slot| slot.resume()).collect();
+        results.into_iter().collect()
     }
 
     /// Tells a running guest that a device was added. Only for guests known to be Linux 2.6.36
@@ -154,11 +177,7 @@ impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
     ///
     /// There is no such device, or the interruption cannot be queued.
     pub fn announce(&self, id: DeviceId) -> Result<(), BusError> {
-        let slot = self.slot(id)?;
-        let desc = slot.layout().address();
-        log::trace!("{}: device added, interruption with {desc:#x}", slot.name());
-        let event = VirtioEvent::DeviceAdded { desc };
-        Ok(self.vm.inject(ExternalInterrupt::virtio(event))?)
+        self.slot(id)?.announce()
     }
 
     /// Copies the device's configuration space into the page, and tells the driver if there is
@@ -202,6 +221,12 @@ impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
 
     fn topology(&self) -> RwLockReadGuard<'_, Topology<M>> {
         self.topology.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn topology_mut(&self) -> RwLockWriteGuard<'_, Topology<M>> {
+        self.topology
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The device whose descriptor starts at exactly `addr`.

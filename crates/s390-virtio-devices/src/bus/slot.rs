@@ -17,12 +17,13 @@ use crate::{ActivateError, Activation};
 
 /// A device, its place in the page, and whether it runs.
 ///
-/// Locks are taken in the order `life`, then `device`. The event loop takes `device` alone.
+/// Locks are taken in the order `pause`, `life`, `device`. The event loop takes `device` alone.
 pub(super) struct Slot<M> {
     signal: Arc<DriverSignal<M>>,
     device: SharedDevice<M>,
     events: Vec<Arc<vmm_sys_util::eventfd::EventFd>>,
     life: Mutex<Life>,
+    pause: Mutex<Pause>,
     /// Whether the device is active; for NOTIFY, which takes no lock then.
     active: AtomicBool,
     /// The configuration space as it was at the last look, of a device whose driver may change it.
@@ -37,6 +38,14 @@ struct Life {
     status: u8,
     /// The driver has given up, and none has begun since.
     failed: bool,
+}
+
+/// A pause, and what the guest is to be told after it.
+#[derive(Default)]
+struct Pause {
+    paused: bool,
+    added: bool,
+    config_changed: bool,
 }
 
 impl Life {
@@ -74,6 +83,7 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
             device,
             events,
             life: Mutex::default(),
+            pause: Mutex::default(),
             active: AtomicBool::new(false),
             seen_config,
         })
@@ -173,6 +183,11 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
 
     /// The device's part of a machine reset: it stops. The page comes later, when all have.
     pub(super) fn power_off(&self) {
+        {
+            // That was for a guest that is gone.
+            let mut pause = lock(&self.pause);
+            (pause.added, pause.config_changed) = (false, false);
+        }
         self.stop(&mut lock(&self.life));
         self.signal.broken.store(false, Ordering::SeqCst);
     }
@@ -182,8 +197,42 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
         Ok(self.view().rebuild(&self.device_config())?)
     }
 
+    /// See [`VirtioBus::pause`](super::VirtioBus::pause).
+    pub(super) fn pause(&self) {
+        lock(&self.pause).paused = true;
+        lock(&self.device).pause();
+    }
+
+    /// See [`VirtioBus::resume`](super::VirtioBus::resume).
+    pub(super) fn resume(&self) -> Result<(), BusError> {
+        let before = std::mem::take(&mut *lock(&self.pause));
+        lock(&self.device).resume();
+        if before.added {
+            self.announce()?;
+        }
+        if before.config_changed {
+            self.config_changed()?;
+        }
+        Ok(())
+    }
+
+    /// See [`VirtioBus::announce`](super::VirtioBus::announce).
+    pub(super) fn announce(&self) -> Result<(), BusError> {
+        let mut pause = lock(&self.pause);
+        if pause.paused {
+            pause.added = true;
+            return Ok(());
+        }
+        self.signal.added_event()
+    }
+
     /// See [`VirtioBus::config_changed`](super::VirtioBus::config_changed).
     pub(super) fn config_changed(&self) -> Result<(), BusError> {
+        let mut pause = lock(&self.pause);
+        if pause.paused {
+            pause.config_changed = true;
+            return Ok(());
+        }
         let life = lock(&self.life);
         // What the driver wrote since the last look must not be lost.
         self.take_config()?;

@@ -210,4 +210,12 @@ impl<T: Transport> VirtioDevice<T> for Console<T> {
     fn reset(&mut self) {
         self.handler = None;
     }
+
+    fn pause(&mut self) {
+        self.events.pause();
+    }
+
+    fn resume(&mut self) {
+        self.events.resume();
+    }
 }

@@ -5,7 +5,6 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
 use super::device::Console;
 use super::handler::QueueRole;
-use crate::event::listen;
 use crate::Transport;
 
 /// Data of the input of the first port; those of the others follow. Below are the numbers of the
@@ -50,14 +49,17 @@ impl<T: Transport> Console<T> {
 
 impl<T: Transport> MutEventSubscriber for Console<T> {
     fn init(&mut self, ops: &mut EventOps<'_>) {
-        self.events.register(ops);
-        for (data, port) in (INPUT..).zip(&self.ports) {
-            let event = &*port.input.event;
-            listen(ops, Events::with_data(event, data, EventSet::IN));
-        }
+        let inputs = (INPUT..).zip(&self.ports);
+        let inputs: Vec<_> = inputs
+            .map(|(data, port)| Events::with_data(&*port.input.event, data, EventSet::IN))
+            .collect();
+        self.events.register(&inputs, ops);
     }
 
-    fn process(&mut self, events: Events, _: &mut EventOps<'_>) {
+    fn process(&mut self, events: Events, ops: &mut EventOps<'_>) {
+        if self.events.hold(events, ops) {
+            return;
+        }
         if let Some(number) = events.data().checked_sub(INPUT) {
             let number = number as usize;
             if let Some(port) = self.ports.get(number) {

@@ -195,4 +195,12 @@ impl<T: Transport> VirtioDevice<T> for Net<T> {
             log::debug!("net: offloads stay: {error}");
         }
     }
+
+    fn pause(&mut self) {
+        self.events.pause();
+    }
+
+    fn resume(&mut self) {
+        self.events.resume();
+    }
 }

@@ -5,7 +5,6 @@ use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
 use super::device::Net;
 use super::handler::{CTRL_QUEUE, RX_QUEUE, TX_QUEUE};
-use crate::event::listen;
 use crate::Transport;
 
 /// Data of the other events, beside the numbers of the queues.
@@ -40,19 +39,20 @@ impl<T: Transport> Net<T> {
 
 impl<T: Transport> MutEventSubscriber for Net<T> {
     fn init(&mut self, ops: &mut EventOps<'_>) {
-        self.events.register(ops);
         // Edge-triggered: while the guest has no buffers, frames wait without waking us.
         let events = EventSet::IN | EventSet::OUT | EventSet::EDGE_TRIGGERED;
-        listen(
-            ops,
+        let others = [
             Events::with_data_raw(self.backend.event_fd(), BACKEND, events),
-        );
-        for (limiter, timer) in [(&self.rx_limiter, RX_TIMER), (&self.tx_limiter, TX_TIMER)] {
-            listen(ops, Events::with_data(limiter, timer, EventSet::IN));
-        }
+            Events::with_data(&self.rx_limiter, RX_TIMER, EventSet::IN),
+            Events::with_data(&self.tx_limiter, TX_TIMER, EventSet::IN),
+        ];
+        self.events.register(&others, ops);
     }
 
-    fn process(&mut self, events: Events, _: &mut EventOps<'_>) {
+    fn process(&mut self, events: Events, ops: &mut EventOps<'_>) {
+        if self.events.hold(events, ops) {
+            return;
+        }
         match events.data() {
             BACKEND => self.process_backend(),
             RX_TIMER => {

@@ -8,10 +8,13 @@ use crate::Transport;
 
 impl<T: Transport> MutEventSubscriber for Rng<T> {
     fn init(&mut self, ops: &mut EventOps<'_>) {
-        self.events.register(ops);
+        self.events.register(&[], ops);
     }
 
-    fn process(&mut self, _: Events, _: &mut EventOps<'_>) {
+    fn process(&mut self, events: Events, ops: &mut EventOps<'_>) {
+        if self.events.hold(events, ops) {
+            return;
+        }
         self.events.take(0, &self.metrics.queue);
         let Some(handler) = &mut self.handler else {
             return;

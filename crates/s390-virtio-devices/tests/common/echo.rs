@@ -62,6 +62,10 @@ impl VirtioDevice<Legacy> for Echo {
     fn reset(&mut self) {
         self.active = None;
     }
+
+    fn pause(&mut self) {}
+
+    fn resume(&mut self) {}
 }
 
 impl MutEventSubscriber for Echo {
