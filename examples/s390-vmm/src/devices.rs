@@ -247,23 +247,16 @@ impl Devices {
         }
     }
 
-    /// Lets the disks finish what they are at and begin nothing more: afterwards they touch no
-    /// memory of the guest. To be called when its CPUs stand still.
-    pub(crate) fn pause_disks(&self) {
-        for device in self.list() {
-            if let Kind::Disk { device, .. } = device.kind {
-                lock(&device).pause();
-            }
-        }
+    /// Lets the devices finish what they are at and begin nothing more: afterwards they touch no
+    /// memory of the guest, and what comes from outside waits. To be called when its CPUs stand
+    /// still.
+    pub(crate) fn pause(&self) {
+        self.bus.pause();
     }
 
-    /// Lets the disks go on.
-    pub(crate) fn resume_disks(&self) {
-        for device in self.list() {
-            if let Kind::Disk { device, .. } = device.kind {
-                lock(&device).resume();
-            }
-        }
+    /// Lets the devices go on.
+    pub(crate) fn resume(&self) -> Result<()> {
+        Ok(self.bus.resume()?)
     }
 
     /// All devices, in the order of the page.

@@ -69,13 +69,14 @@ impl Rebooter {
         Ok(())
     }
 
-    /// Takes part in the reset that was requested, if any, with the thread's CPU.
-    pub(crate) fn take_part(&self, vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<()> {
+    /// Takes part in the reset that was requested, if any, with the thread's CPU; returns whether
+    /// there was one.
+    pub(crate) fn take_part(&self, vcpu: &mut dyn Vcpu, shared: &Shared) -> Result<bool> {
         let Some(reboot) = self.lock().requested else {
-            return Ok(());
+            return Ok(false);
         };
         match self.meet() {
-            Meeting::Cancelled => return Ok(()),
+            Meeting::Cancelled => return Ok(true),
             Meeting::Last => {
                 shared.machine.subsystem_reset()?;
                 shared.clear_storage(reboot.kind)?;
@@ -83,7 +84,7 @@ impl Rebooter {
             Meeting::Other => {}
         }
         if self.meet() == Meeting::Cancelled {
-            return Ok(());
+            return Ok(true);
         }
         shared.machine.reset_cpu(vcpu, reboot)?;
         if vcpu.address() == reboot.cpu && matches!(reboot.kind, RebootKind::ReIpl { .. }) {
@@ -95,7 +96,7 @@ impl Rebooter {
         }
         // Nobody looks for a request before it is gone.
         self.meet();
-        Ok(())
+        Ok(true)
     }
 
     /// Holds every CPU before it runs on; `kick` makes those that run come here. Returns when
@@ -122,6 +123,12 @@ impl Rebooter {
     /// Whether the machine is paused.
     pub(crate) fn is_paused(&self) -> bool {
         self.lock().paused
+    }
+
+    /// Does what must not be done while the machine is paused, which it does not become meanwhile.
+    pub(crate) fn unless_paused<R>(&self, body: impl FnOnce() -> R) -> Option<R> {
+        let state = self.lock();
+        (!state.paused).then(body)
     }
 
     /// Waits while the machine is paused, but not longer than until a reset is requested.

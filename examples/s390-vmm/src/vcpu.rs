@@ -81,7 +81,10 @@ fn run(
 ) -> Result<Option<End>> {
     while !rebooter.is_stopped() {
         rebooter.park();
-        rebooter.take_part(vcpu, shared)?;
+        if rebooter.take_part(vcpu, shared)? {
+            // The machine may still be paused.
+            continue;
+        }
         let exit = vcpu.run()?;
         *exits += 1;
         match shared.machine.handle_exit(vcpu, exit)? {

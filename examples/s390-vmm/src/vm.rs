@@ -46,6 +46,7 @@ pub(crate) struct VirtualMachine {
     devices: Arc<Devices>,
     vcpus: Vec<Box<dyn Vcpu>>,
     events: EventLoop,
+    rebooter: Arc<Rebooter>,
     power: Power,
     keyboard: Keyboard,
     hotplug: bool,
@@ -111,7 +112,9 @@ impl VirtualMachine {
         let (stopper, ends) = Stopper::new();
         let events = EventLoop::start(stopper.clone())?;
         let devices = Arc::new(Devices::new(bus, events.subscribe()));
+        let rebooter = Arc::new(Rebooter::new(vcpus.len()));
         let keyboard = Keyboard {
+            rebooter: rebooter.clone(),
             output: output.clone(),
             virtio: console.input(),
             sclp: sclp.clone(),
@@ -129,6 +132,7 @@ impl VirtualMachine {
             devices,
             vcpus,
             events,
+            rebooter,
             keyboard,
             power: Power { sclp, vm },
             hotplug: hardware.hotplug,
@@ -182,22 +186,22 @@ impl VirtualMachine {
             self.shared.load_image(&mut **vcpu)?;
             self.shared.machine.start(vcpu.address())?;
         }
-        let rebooter = Arc::new(Rebooter::new(self.vcpus.len()));
         let control = self.control.take();
         let _control = control
-            .map(|socket| ControlThread::start(socket, self.manager(&rebooter)))
+            .map(|socket| ControlThread::start(socket, self.manager()))
             .transpose()?;
-        let (stopper, stats) = (&self.stopper, &self.stats);
-        let _vcpus = VcpuThreads::start(self.vcpus, &self.shared, &rebooter, stopper, stats)?;
+        let (rebooter, stopper, stats) = (&self.rebooter, &self.stopper, &self.stats);
+        let _vcpus = VcpuThreads::start(self.vcpus, &self.shared, rebooter, stopper, stats)?;
         // The channel stays open as long as this machine has a stopper.
         self.ends.recv().unwrap_or(Err(Error::Panic))
     }
 
-    fn manager(&self, rebooter: &Arc<Rebooter>) -> Manager {
+    fn manager(&self) -> Manager {
         Manager {
             shared: self.shared.clone(),
             devices: self.devices.clone(),
-            rebooter: rebooter.clone(),
+            vm: self.power.vm.clone(),
+            rebooter: self.rebooter.clone(),
             cpus: self.vcpus.iter().map(|vcpu| vcpu.handle()).collect(),
             power: self.power.clone(),
             stopper: self.stopper.clone(),

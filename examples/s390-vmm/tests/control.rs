@@ -3,111 +3,16 @@
 
 mod common;
 
-use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::process::{Child, Output, Stdio};
+use std::process::Stdio;
 
+use common::running::{Running, BANNER};
 use common::{vmm, GUEST};
-use nix::sys::signal::{kill, Signal};
-use nix::unistd::Pid;
 use s390_vmm::config::DiskConfig;
 use s390_vmm::control::{self, Command, DeviceRef};
 use serde_json::{json, Value};
-use tempfile::TempDir;
-
-/// The last thing that the guest says.
-const BANNER: &str = "crash: as the command line asks";
-
-/// A guest that loops for ever, and its socket.
-struct Running {
-    child: Child,
-    directory: TempDir,
-}
-
-impl Running {
-    fn start(options: &[&str]) -> Self {
-        Self::start_in(tempfile::tempdir().unwrap(), options)
-    }
-
-    fn start_in(directory: TempDir, options: &[&str]) -> Self {
-        let child = vmm()
-            .args(["boot", "--backend", "emulated", "--memory", "64M"])
-            .args(["--kernel", GUEST, "--cmdline", "crash=loop"])
-            .arg("--control")
-            .arg(directory.path().join("socket"))
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut this = Running { child, directory };
-        this.read_until(BANNER);
-        this
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn image(&self, name: &str, size: u64) -> PathBuf {
-        let path = self.path(name);
-        std::fs::File::create(&path).unwrap().set_len(size).unwrap();
-        path
-    }
-
-    /// Reads the guest's output up to a line that contains `text`.
-    fn read_until(&mut self, text: &str) -> String {
-        let stdout = self.child.stdout.as_mut().unwrap();
-        let mut seen = String::new();
-        while !(seen.contains(text) && seen.ends_with('\n')) {
-            let mut byte = [0];
-            let len = stdout.read(&mut byte).unwrap();
-            assert_ne!(len, 0, "the guest ended: {seen}");
-            seen.push(byte[0].into());
-        }
-        seen
-    }
-
-    fn ask(&self, command: &Command) -> Result<Option<Value>, String> {
-        control::ctl(&self.path("socket"), command).map_err(|error| error.to_string())
-    }
-
-    /// The answer to a command that succeeds and has one.
-    fn tell(&self, command: &Command) -> Value {
-        self.ask(command).unwrap().unwrap()
-    }
-
-    /// The command `s390-vmm ctl`.
-    fn ctl(&self, arguments: &[&str]) -> Output {
-        vmm()
-            .arg("ctl")
-            .arg("--control")
-            .arg(self.path("socket"))
-            .args(arguments)
-            .current_dir(self.directory.path())
-            .output()
-            .unwrap()
-    }
-
-    /// What a client gets that sends these bytes and no more.
-    fn raw(&self, bytes: &[u8]) -> String {
-        let mut stream = UnixStream::connect(self.path("socket")).unwrap();
-        stream.write_all(bytes).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    }
-
-    fn end(self) -> Option<i32> {
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).unwrap();
-        let output = self.child.wait_with_output().unwrap();
-        assert!(!self.directory.path().join("socket").exists());
-        output.status.code()
-    }
-}
 
 fn add_disk(path: PathBuf) -> Command {
     Command::AddDisk(DiskConfig {
@@ -186,24 +91,6 @@ fn a_page_that_is_full_is_an_answer() {
     assert!((40..128).contains(&disks), "{disks}");
     let info = guest.tell(&Command::Info);
     assert_eq!(info["devices"].as_array().unwrap().len(), disks + 2);
-    assert_eq!(guest.end(), Some(1));
-}
-
-#[test]
-fn a_guest_is_paused_and_goes_on() {
-    let mut guest = Running::start(&[]);
-    assert_eq!(guest.tell(&Command::Info)["state"], "running");
-    for _ in 0..2 {
-        assert_eq!(guest.ask(&Command::Pause), Ok(None));
-        assert_eq!(guest.tell(&Command::Info)["state"], "paused");
-    }
-    // A reset of a paused machine: it begins when the machine goes on.
-    assert_eq!(guest.ask(&Command::Reset), Ok(None));
-    assert_eq!(guest.tell(&Command::Info)["state"], "paused");
-    assert_eq!(guest.ask(&Command::Resume), Ok(None));
-    guest.read_until(BANNER);
-    // And a paused machine can be ended.
-    assert_eq!(guest.ask(&Command::Pause), Ok(None));
     assert_eq!(guest.end(), Some(1));
 }
 

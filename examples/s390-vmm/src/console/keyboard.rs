@@ -17,6 +17,7 @@ use s390_virtio_devices::console::ConsoleInput;
 
 use super::escape::{Escape, Typed};
 use super::output::{ConsoleOutput, Source};
+use crate::reboot::Rebooter;
 use crate::vm::Stopper;
 use crate::wait::{wait, Wake};
 use crate::{End, Error, Result};
@@ -30,6 +31,7 @@ const WAITING: usize = 64 << 10;
 /// The guest's keyboard: types into the console that printed last, once the guest reads it.
 #[derive(Clone)]
 pub(crate) struct Keyboard {
+    pub(crate) rebooter: Arc<Rebooter>,
     pub(crate) output: ConsoleOutput,
     pub(crate) virtio: ConsoleInput,
     pub(crate) sclp: Arc<Mutex<Sclp>>,
@@ -43,7 +45,12 @@ impl fmt::Debug for Keyboard {
 }
 
 impl Keyboard {
-    /// Types `bytes`; returns how many were taken.
+    /// Types `bytes`; returns how many were taken: none while the machine is paused.
+    fn type_unless_paused(&self, bytes: &[u8]) -> usize {
+        let taken = self.rebooter.unless_paused(|| self.type_bytes(bytes));
+        taken.unwrap_or(0)
+    }
+
     fn type_bytes(&self, bytes: &[u8]) -> usize {
         match self.output.last() {
             Source::Virtio => self.virtio.push(bytes),
@@ -126,7 +133,7 @@ fn run(keyboard: &Keyboard, stopper: &Stopper, stop: &UnixStream) {
             },
         }
         if !waiting.is_empty() {
-            let taken = keyboard.type_bytes(&waiting);
+            let taken = keyboard.type_unless_paused(&waiting);
             waiting.drain(..taken);
         }
     }

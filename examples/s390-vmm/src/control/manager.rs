@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use s390_hypervisor::VcpuHandle;
+use s390_hypervisor::{VcpuHandle, Vm};
 use s390_machine::{Reboot, RebootKind};
 use s390_virtio_devices::console::ConsoleSize;
 use serde_json::{json, Value};
@@ -23,6 +23,7 @@ const PAUSE_TIME: Duration = Duration::from_secs(3);
 pub(crate) struct Manager {
     pub(crate) shared: Arc<Shared>,
     pub(crate) devices: Arc<Devices>,
+    pub(crate) vm: Arc<dyn Vm>,
     pub(crate) rebooter: Arc<Rebooter>,
     pub(crate) cpus: Vec<Arc<dyn VcpuHandle>>,
     pub(crate) power: Power,
@@ -53,11 +54,7 @@ impl Manager {
             Command::Counters => self.counters(),
             Command::Page => self.page(),
             Command::Pause => self.pause(),
-            Command::Resume => {
-                self.devices.resume_disks();
-                self.rebooter.resume();
-                Ok(Answer::None)
-            }
+            Command::Resume => self.resume(),
             Command::PowerButton => match self.power.button() {
                 true => Ok(Answer::None),
                 false => Err(Error::NotListening),
@@ -115,14 +112,27 @@ impl Manager {
         Ok(Answer::Bytes(page))
     }
 
+    /// CPUs first: nothing begins any more. Then time, which shall not pass for those who do
+    /// nothing, and then what is in flight.
     fn pause(&self) -> Result<Answer> {
         let kick = || self.cpus.iter().for_each(|cpu| cpu.kick());
-        if self.rebooter.pause(kick, PAUSE_TIME) {
-            self.devices.pause_disks();
-            return Ok(Answer::None);
+        if !self.rebooter.pause(kick, PAUSE_TIME) {
+            self.resume()?;
+            return Err(Error::NotPaused);
         }
+        self.vm.stop_clock()?;
+        self.devices.pause();
+        Ok(Answer::None)
+    }
+
+    /// The CPUs go on whatever happens.
+    fn resume(&self) -> Result<Answer> {
+        let devices = self.devices.resume();
+        let clock = self.vm.start_clock();
         self.rebooter.resume();
-        Err(Error::NotPaused)
+        devices?;
+        clock?;
+        Ok(Answer::None)
     }
 
     fn reset(&self) -> Result<Answer> {

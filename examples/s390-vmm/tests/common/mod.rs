@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The built command and the built guest.
 
+pub mod running;
+
 use std::process::Command;
 
 /// The guest on bare metal.
