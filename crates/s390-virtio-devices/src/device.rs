@@ -34,6 +34,15 @@ pub trait SignalDriver: Send + Sync {
     /// The driver broke a rule and the device has stopped its queues. It works again after a
     /// reset.
     fn needs_reset(&self, reason: &dyn Error);
+
+    /// Copies configuration bytes from `offset` on as the driver has left them, and returns whether
+    /// there are such. The transport of 2008 does not hear of a driver's stores: a device that
+    /// lets its driver choose how requests are done looks here when it begins one. Other transports
+    /// call [`write_config`](VirtioDevice::write_config) at each store, and this does nothing.
+    fn driver_config(&self, offset: usize, data: &mut [u8]) -> bool {
+        let _ = (offset, data);
+        false
+    }
 }
 
 /// What a device gets when its driver is ready.
@@ -90,15 +99,10 @@ pub trait VirtioDevice<T: Transport>: Send {
     fn read_config(&self, offset: usize, data: &mut [u8]);
 
     /// The driver changed configuration bytes from `offset` on; a device takes what it lets a
-    /// driver decide and ignores the rest.
+    /// driver decide and ignores the rest. It may be inactive, and a CPU may wait: what takes its
+    /// time is for the event loop.
     fn write_config(&mut self, offset: usize, data: &[u8]) {
         let _ = (offset, data);
-    }
-
-    /// Whether a driver may change configuration bytes. The transport of 2008 does not hear of it:
-    /// it looks at each notification then, so that what is notified is done in the new way.
-    fn has_writable_config(&self) -> bool {
-        false
     }
 
     /// One event per queue, the same for the device's whole life. The transport writes it when

@@ -47,6 +47,8 @@ pub(crate) fn bytes(memory: &Memory, addr: u64, len: usize) -> Vec<u8> {
 pub(crate) struct Recorder {
     pub(crate) used: Mutex<Vec<u16>>,
     pub(crate) failures: Mutex<Vec<String>>,
+    /// The configuration space as the driver has left it; none if it is empty.
+    pub(crate) config: Mutex<Vec<u8>>,
 }
 
 impl Recorder {
@@ -67,5 +69,14 @@ impl SignalDriver for Recorder {
 
     fn needs_reset(&self, reason: &dyn Error) {
         self.failures.lock().unwrap().push(reason.to_string());
+    }
+
+    fn driver_config(&self, offset: usize, data: &mut [u8]) -> bool {
+        let config = self.config.lock().unwrap();
+        let bytes = config.get(offset..offset + data.len());
+        if let Some(bytes) = bytes {
+            data.copy_from_slice(bytes);
+        }
+        bytes.is_some()
     }
 }

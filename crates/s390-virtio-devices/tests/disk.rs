@@ -201,28 +201,84 @@ fn the_guest_changes_the_cache_mode() {
     let machine = Machine::new();
     let (disk, gate) = gated(EngineKind::Inline);
     machine.add(disk);
+    let mode = machine.driver(0).config_address() + WRITEBACK;
+    let flushes = || gate.flushes.load(Ordering::SeqCst);
+    for restart in ["reset", "failed", "machine reset"] {
+        let mut queue = start(&machine, FLUSH | CONFIG_WCE);
+        // Whatever its predecessor chose, a driver finds the mode that the user chose.
+        assert_eq!(machine.read(mode, 1), [1]);
+        let before = flushes();
+        let mut write = |expected: usize| {
+            queue.add(&write_request(&machine, 0));
+            queue.kick();
+            assert_eq!(wait(&machine, &mut queue), 1);
+            assert_eq!(flushes() - before, expected, "{restart}");
+        };
+        // No exit tells the host; it sees it when it begins the next request. What was written
+        // before becomes durable, as does each write from now on.
+        machine.write(mode, &[0]);
+        write(2);
+        write(3);
+        machine.write(mode, &[1]);
+        write(3);
+        machine.write(mode, &[0]);
+        write(5);
+        match restart {
+            "reset" => assert_eq!(machine.driver(0).reset(), 0),
+            "failed" => assert_eq!(machine.driver(0).set_status(0x83), 0),
+            _ => machine.machine_reset(),
+        }
+    }
+}
+
+/// A device that is busy wants no notifications: the mode counts from the request on, not from the
+/// next notification.
+#[test]
+fn the_cache_mode_counts_without_a_notification() {
+    let machine = Machine::new();
+    let (disk, gate) = gated(EngineKind::Inline);
+    machine.add(disk);
     let mut queue = start(&machine, FLUSH | CONFIG_WCE);
     let mode = machine.driver(0).config_address() + WRITEBACK;
-    assert_eq!(machine.read(mode, 1), [1]);
-    let mut write = |expected: usize| {
-        queue.add(&write_request(&machine, 0));
-        queue.kick();
-        assert_eq!(wait(&machine, &mut queue), 1);
-        assert_eq!(gate.flushes.load(Ordering::SeqCst), expected);
+    queue.kick();
+    machine.write(mode, &[0]);
+    queue.add(&write_request(&machine, 0));
+    assert_eq!(wait(&machine, &mut queue), 1);
+    assert_eq!(gate.flushes.load(Ordering::SeqCst), 2);
+}
+
+/// Not a CPU that notifies, nor for a device that is not active.
+#[test]
+fn nobody_flushes_but_the_event_loop() {
+    let machine = Machine::new();
+    let (disk, gate) = gated(EngineKind::Inline);
+    let (disk, id) = machine.add_shared(disk);
+    let driver = machine.driver(0);
+    let mode = driver.config_address() + WRITEBACK;
+    let toggle = |answer| {
+        for value in [0, 1, 0] {
+            machine.write(mode, &[value]);
+            assert_eq!(driver.kick(0), answer);
+            assert_eq!(gate.flushes.load(Ordering::SeqCst), 0);
+        }
     };
-    write(0);
-    // No exit tells the host; it sees it when the next request is notified. What was written
-    // before becomes durable, as does each write from now on.
-    machine.write(mode, &[0]);
-    write(2);
-    write(3);
-    machine.write(mode, &[1]);
-    write(3);
-    machine.write(mode, &[0]);
-    write(5);
-    // A reset brings the mode back that the user chose.
-    assert_eq!(machine.driver(0).reset(), 0);
-    assert_eq!(machine.read(mode, 1), [1]);
+    toggle(0);
+    machine.run_events();
+    toggle(0);
+    start(&machine, FLUSH | CONFIG_WCE);
+    toggle(0);
+    machine.bus.config_changed(id).unwrap();
+    assert!(!disk.lock().unwrap().is_write_back());
+    assert_eq!(gate.flushes.load(Ordering::SeqCst), 0);
+    // A chain that is no request: the device breaks.
+    driver.reset();
+    let mut queue = start(&machine, FLUSH | CONFIG_WCE);
+    queue.add(&[Buffer::readable(DATA, 4)]);
+    queue.kick();
+    machine.run_events();
+    toggle(EINVAL);
+    machine.run_events();
+    toggle(EINVAL);
 }
 
 #[test]

@@ -180,30 +180,12 @@ impl<T: Transport> VirtioDevice<T> for Block<T> {
         copy_config(&self.config(), offset, data);
     }
 
-    /// Takes the cache mode. What was written before the cache is turned off becomes durable: the
-    /// driver will not flush any more.
+    /// Takes the cache mode.
     fn write_config(&mut self, offset: usize, data: &[u8]) {
         let value = WRITEBACK.checked_sub(offset).and_then(|i| data.get(i));
-        let Some(write_back) = value.map(|&value| value != 0) else {
-            return;
-        };
-        let before = std::mem::replace(&mut self.disk.write_back, write_back);
-        if before && !write_back {
-            self.settle();
-            if let Err(error) = self.disk.backend.flush() {
-                log::warn!("block: the cache that was turned off cannot be flushed: {error}");
-            }
+        if let Some(&value) = value {
+            self.disk.set_write_back(value != 0);
         }
-        if before != write_back {
-            log::debug!(
-                "block: write cache {}",
-                if write_back { "on" } else { "off" }
-            );
-        }
-    }
-
-    fn has_writable_config(&self) -> bool {
-        true
     }
 
     fn queue_events(&self) -> &[Arc<EventFd>] {

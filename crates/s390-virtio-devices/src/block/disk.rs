@@ -40,6 +40,8 @@ pub struct Disk {
     pub(super) limiter: RateLimiter,
     /// Whether writes are durable only after a flush.
     pub(super) write_back: bool,
+    /// The cache was turned off, and what was written before is not durable yet.
+    pub(super) flush_due: bool,
     options: BlockOptions,
 }
 
@@ -79,6 +81,7 @@ impl Disk {
             engine,
             limiter: RateLimiter::new(options.limits)?,
             write_back: options.write_back,
+            flush_due: false,
             options,
         })
     }
@@ -93,9 +96,21 @@ impl Disk {
         topology
     }
 
+    /// Takes the driver's choice of the cache mode. When the cache is turned off, what was written
+    /// before has to become durable: the driver will not flush any more.
+    pub(super) fn set_write_back(&mut self, write_back: bool) {
+        if self.write_back != write_back {
+            self.write_back = write_back;
+            self.flush_due = !write_back && !self.backend.is_read_only();
+            let mode = if write_back { "on" } else { "off" };
+            log::debug!("block: write cache {mode}");
+        }
+    }
+
     /// Nothing is in flight afterwards, and the cache mode is as it was in the beginning.
     pub(super) fn reset(&mut self) {
         self.engine.cancel();
         self.write_back = self.options.write_back;
+        self.flush_due = false;
     }
 }

@@ -16,6 +16,7 @@ use vm_memory::{GuestMemory, VolatileSlice};
 
 use super::backend::SECTOR_SIZE;
 use super::buffers::Buffers;
+use super::config::WRITEBACK;
 use super::disk::Disk;
 use super::engine::{Operation, Range, MAX_IN_FLIGHT};
 use super::metrics::BlockMetrics;
@@ -47,7 +48,9 @@ struct Requests {
     driver: Arc<dyn SignalDriver>,
     /// The last one failed in the storage.
     failing: bool,
-    /// A chain waits for a place.
+    /// The tag of the flush that ends write-back.
+    flushing: Option<u16>,
+    /// A chain waits for what is in flight.
     full: bool,
 }
 
@@ -123,6 +126,7 @@ impl<T: Transport> BlockHandler<T> {
                 free: (0..MAX_IN_FLIGHT).rev().collect(),
                 write_through: driver_features >> VIRTIO_BLK_F_FLUSH & 1 == 0,
                 failing: false,
+                flushing: None,
                 full: false,
             },
         }
@@ -196,6 +200,12 @@ impl Requests {
     ) -> Result<u16, HandlerError> {
         let mut used = 0;
         while let Some(completion) = disk.engine.next_completion() {
+            if self.flushing == Some(completion.tag) {
+                self.flushing = None;
+                self.free.push(completion.tag);
+                self.flushed(&completion.result);
+                continue;
+            }
             let slot = self.in_flight.get_mut(usize::from(completion.tag));
             let Some(InFlight { chain, job }) = slot.and_then(Option::take) else {
                 continue;
@@ -222,6 +232,15 @@ impl Requests {
             self.full = true;
             return Ok(Disposition::Later);
         };
+        // Only now: a driver chooses the mode before it makes the request available.
+        let mut mode = [0];
+        if self.driver.driver_config(WRITEBACK, &mut mode) {
+            disk.set_write_back(mode != [0]);
+        }
+        if !self.cache_is_clean(tag, disk) {
+            self.full = true;
+            return Ok(Disposition::Later);
+        }
         let mut request = Request::parse::<T::Order>(chain, memory)?;
         let durable = self.write_through || !disk.write_back;
         let (operation, job) = match plan::<T>(&mut request, keeper, disk, durable) {
@@ -257,6 +276,35 @@ impl Requests {
                 });
                 Ok(Disposition::Kept)
             }
+        }
+    }
+
+    /// Whether requests may begin. After the cache was turned off they wait until what it held is
+    /// durable: for all that is in flight, and then for a flush, under `tag`.
+    fn cache_is_clean(&mut self, tag: u16, disk: &mut Disk) -> bool {
+        if disk.flush_due && self.free.len() == self.in_flight.len() {
+            disk.flush_due = false;
+            match disk.engine.submit(tag, Operation::Flush) {
+                Poll::Ready(result) => self.flushed(&result),
+                Poll::Pending => {
+                    self.free.pop();
+                    self.flushing = Some(tag);
+                }
+            }
+        }
+        !disk.flush_due && self.flushing.is_none()
+    }
+
+    /// Nobody is told if the last flush of a cache fails: the driver asked for none.
+    fn flushed(&mut self, result: &io::Result<()>) {
+        if let Err(error) = result {
+            let job = Job {
+                action: Action::Flush,
+                sector: 0,
+                bytes: 0,
+            };
+            self.log(job, error);
+            self.failing = true;
         }
     }
 
@@ -550,7 +598,7 @@ mod tests {
 
         fn flush(&self) -> io::Result<()> {
             self.flushes.fetch_add(1, Ordering::SeqCst);
-            Ok(())
+            self.result()
         }
 
         fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
@@ -980,6 +1028,18 @@ mod tests {
         fn submitted(&self) -> usize {
             self.0.lock().unwrap().submitted.len()
         }
+
+        /// What was submitted and is not done: R, W or D (durable) for reads and writes, F.
+        fn kinds(&self) -> String {
+            let kind = |(_, operation): &(u16, Operation)| match operation {
+                Operation::Read { .. } => 'R',
+                Operation::Write { durable: false, .. } => 'W',
+                Operation::Write { .. } => 'D',
+                Operation::Flush => 'F',
+                _ => '?',
+            };
+            self.0.lock().unwrap().submitted.iter().map(kind).collect()
+        }
     }
 
     impl Engine for Held {
@@ -1044,6 +1104,60 @@ mod tests {
         let used = bench.mock.driver().pop_used().unwrap().unwrap();
         assert_eq!(used.head, heads[0]);
         assert_eq!((engine.submitted(), bench.handler.in_flight()), (0, 0));
+    }
+
+    #[test]
+    fn requests_wait_until_a_cache_that_was_turned_off_is_flushed() {
+        let memory = memory();
+        let (mut bench, engine) = held(&memory);
+        header::<BigEndian>(&memory, VIRTIO_BLK_T_OUT, 0);
+        let mut write = || {
+            while bench.mock.driver().pop_used().unwrap().is_some() {}
+            bench.mock.add_chain(&[
+                Buffer::readable(HEADER, 16),
+                Buffer::readable(DATA, 512),
+                Buffer::writable(STATUS, 1),
+            ]);
+        };
+        let mode = |mode| {
+            let mut config = vec![0; WRITEBACK];
+            config.push(mode);
+            *bench.signals.config.lock().unwrap() = config;
+        };
+        let mut process = |expected| {
+            bench.handler.process(&mut bench.disk).unwrap();
+            assert_eq!(engine.kinds(), expected);
+        };
+        let finish = |index| engine.finish(index, &*bench.ram);
+        mode(1);
+        write();
+        write();
+        process("WW");
+        finish(1);
+        process("W");
+        mode(0);
+        write();
+        process("W");
+        finish(0);
+        process("F");
+        process("F");
+        finish(0);
+        process("D");
+        // It is turned on again: nothing has to wait.
+        mode(1);
+        write();
+        process("DW");
+        finish(0);
+        finish(0);
+        process("");
+        // The storage fails, and all goes on.
+        mode(0);
+        write();
+        process("F");
+        bench.ram.fails.store(true, Ordering::SeqCst);
+        finish(0);
+        process("D");
+        assert_eq!(bench.handler.in_flight(), 1);
     }
 
     #[test]

@@ -120,6 +120,10 @@ impl<M: GuestMemory + Send + Sync> SignalDriver for DriverSignal<M> {
         }
     }
 
+    fn driver_config(&self, offset: usize, data: &mut [u8]) -> bool {
+        self.view().read_config(offset, data).is_ok()
+    }
+
     fn needs_reset(&self, reason: &dyn Error) {
         if self.broken.swap(true, Ordering::SeqCst) {
             return;

@@ -26,8 +26,6 @@ pub(super) struct Slot<M> {
     pause: Mutex<Pause>,
     /// Whether the device is active; for NOTIFY, which takes no lock then.
     active: AtomicBool,
-    /// The configuration space as it was at the last look, of a device whose driver may change it.
-    seen_config: Option<Mutex<Vec<u8>>>,
 }
 
 /// What SET_STATUS and RESET change.
@@ -64,11 +62,7 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
         memory: Arc<M>,
         vm: Arc<dyn Vm>,
     ) -> Arc<Self> {
-        let (events, seen_config) = {
-            let device = lock(&device);
-            let seen = device.has_writable_config().then(Mutex::default);
-            (device.queue_events().to_vec(), seen)
-        };
+        let events = lock(&device).queue_events().to_vec();
         let name = format!("virtio{} {}", id.0, DeviceType(layout.device_type()));
         Arc::new(Slot {
             signal: Arc::new(DriverSignal {
@@ -85,7 +79,6 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
             life: Mutex::default(),
             pause: Mutex::default(),
             active: AtomicBool::new(false),
-            seen_config,
         })
     }
 
@@ -108,7 +101,6 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
     /// NOTIFY of queue `index`. Returns whether the ring is a good one.
     pub(super) fn notify(&self, index: u16) -> Result<bool, BusError> {
         log::trace!("{}: queue {index}: NOTIFY", self.name());
-        self.poll_config()?;
         if !self.active.load(Ordering::SeqCst) {
             self.early_kick()?;
         }
@@ -255,22 +247,6 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
         let mut config = vec![0; device.config_len()];
         device.read_config(0, &mut config);
         config
-    }
-
-    /// What a driver changes in a configuration space that it may change counts from its next
-    /// notification on. The device is asked only if there is something new.
-    fn poll_config(&self) -> Result<(), BusError> {
-        let Some(seen) = &self.seen_config else {
-            return Ok(());
-        };
-        let mut seen = lock(seen);
-        let mut now = vec![0; self.layout().layout().config_len.into()];
-        self.view().read_config(0, &mut now)?;
-        if *seen != now {
-            self.take_config()?;
-            *seen = now;
-        }
-        Ok(())
     }
 
     /// The guest writes its configuration space without telling anybody: look now.
