@@ -4,6 +4,7 @@
 mod common;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::*;
 use event_manager::{EventOps, Events, MutEventSubscriber};
@@ -11,7 +12,10 @@ use s390_virtio_devices::bus::BusError;
 use s390_virtio_devices::console::{Console, ConsoleSize};
 use s390_virtio_devices::rng::Rng;
 use s390_virtio_devices::{ActivateError, Activation, VirtioDevice};
+use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::eventfd::EventFd;
+
+type Meanwhile = Box<dyn FnMut() + Send>;
 
 /// A device of any shape.
 #[derive(Clone)]
@@ -21,6 +25,8 @@ struct Shape {
     features: u64,
     config: Vec<u8>,
     written: Arc<Mutex<Vec<u8>>>,
+    /// What else happens while its configuration is read.
+    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
     refuses: bool,
     /// The features that it was activated with.
     accepted: Arc<Mutex<u64>>,
@@ -34,6 +40,7 @@ impl Shape {
             features: 0,
             config: (1..).take(config_len).collect(),
             written: Arc::default(),
+            meanwhile: Arc::default(),
             refuses: false,
             accepted: Arc::default(),
         }
@@ -63,6 +70,9 @@ impl VirtioDevice<Legacy> for Shape {
 
     fn read_config(&self, offset: usize, data: &mut [u8]) {
         data.copy_from_slice(&self.config[offset..][..data.len()]);
+        if let Some(meanwhile) = &mut *self.meanwhile.lock().unwrap() {
+            meanwhile();
+        }
     }
 
     fn write_config(&mut self, _: usize, data: &[u8]) {
@@ -240,6 +250,67 @@ fn a_change_by_the_host_does_not_lose_one_by_the_guest() {
     machine.write(driver.config_address() + 3, &[0xbb]);
     machine.bus.config_changed(id).unwrap();
     assert_eq!(*written.lock().unwrap(), [1, 2, 3, 0xbb]);
+}
+
+/// The driver stores a byte at the very moment at which the host shows it another.
+#[test]
+fn a_change_by_the_host_stores_no_other_byte() {
+    let machine = Machine::new();
+    let device = Shape::new(&[8], 6);
+    let (written, meanwhile) = (device.written.clone(), device.meanwhile.clone());
+    let device = device.shared();
+    let id = machine.bus.add(device.clone()).unwrap();
+    let driver = machine.driver(0);
+    driver.begin_probe(0);
+    driver.finish_probe();
+    let (memory, config) = (machine.memory.clone(), driver.config_address());
+    *meanwhile.lock().unwrap() = Some(Box::new(move || {
+        memory
+            .write_slice(&[0xbb], GuestAddress(config + 3))
+            .unwrap();
+    }));
+    device.lock().unwrap().config = vec![1, 0x22, 0x33, 4, 5, 0x66];
+    machine.bus.config_changed(id).unwrap();
+    assert_eq!(driver.config(), [1, 0x22, 0x33, 0xbb, 5, 0x66]);
+    assert!(written.lock().unwrap().is_empty());
+    // And the next look finds it, beside what the host has changed and not shown.
+    *meanwhile.lock().unwrap() = None;
+    device.lock().unwrap().config[0] = 0x11;
+    machine.bus.look_at_config(id).unwrap();
+    let expected = [0x11, 0x22, 0x33, 0xbb, 5, 0x66];
+    assert_eq!(*written.lock().unwrap(), expected);
+    machine.bus.look_at_config(id).unwrap();
+    assert_eq!(*written.lock().unwrap(), expected);
+}
+
+/// The page is all zeros for a moment, which no driver has written.
+#[test]
+fn a_change_during_a_machine_reset_takes_nothing_for_the_drivers() {
+    let machine = Machine::new();
+    let first = Shape::new(&[8], 4);
+    let second = Shape::new(&[8], 4);
+    let (meanwhile, written) = (first.meanwhile.clone(), second.written.clone());
+    machine.bus.add(first.shared()).unwrap();
+    let id = machine.bus.add(second.shared()).unwrap();
+    let (ask, asked) = std::sync::mpsc::channel();
+    let (answer, answered) = std::sync::mpsc::channel();
+    *meanwhile.lock().unwrap() = Some(Box::new(move || {
+        ask.send(()).unwrap();
+        // Whoever changes it may have to wait until the reset is over.
+        let _ = answered.recv_timeout(Duration::from_millis(100));
+    }));
+    let bus = &machine.bus;
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            asked.recv().unwrap();
+            bus.config_changed(id).unwrap();
+            let _ = answer.send(());
+        });
+        machine.machine_reset();
+        *meanwhile.lock().unwrap() = None;
+    });
+    assert!(written.lock().unwrap().is_empty());
+    assert_eq!(machine.driver(1).config(), [1, 2, 3, 4]);
 }
 
 #[test]

@@ -57,14 +57,12 @@ impl<M: GuestMemory + Send + Sync + 'static> HypercallHandler for VirtioBus<M> {
 impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
     fn try_machine_reset(&self) -> Result<(), BusError> {
         let topology = self.topology();
-        for slot in &topology.slots {
-            slot.power_off();
-        }
+        let mut lives: Vec<_> = topology.slots.iter().map(|slot| slot.power_off()).collect();
         // From here on no device signals; what they had signalled is for a guest that is gone.
         self.vm.clear_interrupts()?;
         topology.builder.zero(&*self.memory)?;
-        for slot in &topology.slots {
-            slot.rebuild()?;
+        for (slot, life) in topology.slots.iter().zip(&mut lives) {
+            slot.rebuild(life)?;
         }
         Ok(())
     }

@@ -112,24 +112,20 @@ impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
         let mut topology = self.topology_mut();
         let id = DeviceId(topology.slots.len());
         let mut builder = topology.builder.clone();
-        let (layout, config) = {
+        let layout = {
             let device = lock(&device);
             let device_type = device.device_type();
             let features = device.device_features() | RING_FEATURES;
-            let layout = builder.add(&DeviceSpec {
+            builder.add(&DeviceSpec {
                 device_type: u8::try_from(device_type)
                     .map_err(|_| BusError::DeviceType(device_type))?,
                 queues: device.queue_max_sizes(),
                 features: u32::try_from(features)
                     .map_err(|_| BusError::Features(device.device_features()))?,
                 config_len: device.config_len(),
-            })?;
-            let mut config = vec![0; device.config_len()];
-            device.read_config(0, &mut config);
-            (layout, config)
+            })?
         };
-        let slot = Slot::new(id, layout, device, self.memory.clone(), self.vm.clone());
-        slot.view().rebuild(&config)?;
+        let slot = Slot::new(id, layout, device, self.memory.clone(), self.vm.clone())?;
 
         let layout = slot.layout();
         let size = layout.layout().size() as u64;

@@ -2,7 +2,7 @@
 //! One device on the bus and the turns of its life.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use s390_hypervisor::Vm;
 use s390_virtio_page::words::{DeviceType, Features, Status};
@@ -28,14 +28,17 @@ pub(super) struct Slot<M> {
     active: AtomicBool,
 }
 
-/// What SET_STATUS and RESET change.
+/// What SET_STATUS and RESET change, and the configuration.
 #[derive(Default)]
-struct Life {
+pub(super) struct Life {
     driver_ok: bool,
     /// The status byte as it was last announced.
     status: u8,
     /// The driver has given up, and none has begun since.
     failed: bool,
+    /// The configuration space as host and driver last agreed on it: what differs in the page was
+    /// written by the driver, what differs in the device was changed by the host.
+    config: Vec<u8>,
 }
 
 /// A pause, and what the guest is to be told after it.
@@ -61,10 +64,10 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
         device: SharedDevice<M>,
         memory: Arc<M>,
         vm: Arc<dyn Vm>,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, BusError> {
         let events = lock(&device).queue_events().to_vec();
         let name = format!("virtio{} {}", id.0, DeviceType(layout.device_type()));
-        Arc::new(Slot {
+        let slot = Slot {
             signal: Arc::new(DriverSignal {
                 name,
                 layout,
@@ -79,7 +82,9 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
             life: Mutex::default(),
             pause: Mutex::default(),
             active: AtomicBool::new(false),
-        })
+        };
+        slot.rebuild(&mut lock(&slot.life))?;
+        Ok(Arc::new(slot))
     }
 
     pub(super) fn layout(&self) -> &DeviceLayout {
@@ -147,9 +152,9 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
             self.stop(&mut life);
             self.signal.retract()?;
             self.view().zero_rings()?;
-            self.view().write_config(0, &self.device_config())?;
+            self.renew_config(&mut life)?;
         } else if !life.failed {
-            self.take_config()?;
+            self.take_config(&mut life)?;
             self.start(&mut life)?;
             life.driver_ok = true;
         }
@@ -168,25 +173,30 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
         self.signal.retract()?;
         self.forget_tokens()?;
         self.view().reset()?;
-        self.view().write_config(0, &self.device_config())?;
+        self.renew_config(life)?;
         self.signal.broken.store(false, Ordering::SeqCst);
         Ok(())
     }
 
-    /// The device's part of a machine reset: it stops. The page comes later, when all have.
-    pub(super) fn power_off(&self) {
+    /// The device's part of a machine reset: it stops. The page comes later, when all have; until
+    /// then the caller keeps the lock, so that nobody takes what is left there for the driver's.
+    pub(super) fn power_off(&self) -> MutexGuard<'_, Life> {
         {
             // That was for a guest that is gone.
             let mut pause = lock(&self.pause);
             (pause.added, pause.config_changed) = (false, false);
         }
-        self.stop(&mut lock(&self.life));
+        let mut life = lock(&self.life);
+        self.stop(&mut life);
         self.signal.broken.store(false, Ordering::SeqCst);
+        life
     }
 
-    /// The device's part of a machine reset in a page that is all zeros.
-    pub(super) fn rebuild(&self) -> Result<(), BusError> {
-        Ok(self.view().rebuild(&self.device_config())?)
+    /// Writes the device into a page where it is not: its part of a machine reset, after
+    /// [`power_off`](Self::power_off).
+    pub(super) fn rebuild(&self, life: &mut Life) -> Result<(), BusError> {
+        life.config = self.device_config();
+        Ok(self.view().rebuild(&life.config)?)
     }
 
     /// See [`VirtioBus::pause`](super::VirtioBus::pause).
@@ -225,10 +235,10 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
             pause.config_changed = true;
             return Ok(());
         }
-        let life = lock(&self.life);
+        let mut life = lock(&self.life);
         // What the driver wrote since the last look must not be lost.
-        self.take_config()?;
-        self.view().write_config(0, &self.device_config())?;
+        self.take_config(&mut life)?;
+        self.show_config(&mut life)?;
         // Drivers up to Linux 3.17 call through a driver that must be bound.
         if life.driver_ok {
             self.signal.config_event()?;
@@ -238,26 +248,59 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
 
     /// See [`VirtioBus::look_at_config`](super::VirtioBus::look_at_config).
     pub(super) fn look_at_config(&self) -> Result<(), BusError> {
-        let _life = lock(&self.life);
-        self.take_config()
+        self.take_config(&mut lock(&self.life))
     }
 
     fn device_config(&self) -> Vec<u8> {
-        let device = lock(&self.device);
-        let mut config = vec![0; device.config_len()];
-        device.read_config(0, &mut config);
+        let mut config = vec![0; self.layout().layout().config_len.into()];
+        lock(&self.device).read_config(0, &mut config);
         config
     }
 
-    /// The guest writes its configuration space without telling anybody: look now.
-    fn take_config(&self) -> Result<(), BusError> {
-        let mut device = lock(&self.device);
-        let mut written = vec![0; device.config_len()];
-        let mut known = written.clone();
-        self.view().read_config(0, &mut written)?;
-        device.read_config(0, &mut known);
-        if written != known {
-            device.write_config(0, &written);
+    /// Gives the next driver the device's configuration, whatever the last one wrote.
+    fn renew_config(&self, life: &mut Life) -> Result<(), BusError> {
+        life.config = self.device_config();
+        Ok(self.view().write_config(0, &life.config)?)
+    }
+
+    /// Shows the driver what the host changed. No other byte is stored: the driver may write its
+    /// own at any moment.
+    fn show_config(&self, life: &mut Life) -> Result<(), BusError> {
+        let config = self.device_config();
+        let mut end = 0;
+        while let Some(skipped) = config[end..]
+            .iter()
+            .zip(&life.config[end..])
+            .position(|(new, old)| new != old)
+        {
+            let start = end + skipped;
+            let changed = config[start..]
+                .iter()
+                .zip(&life.config[start..])
+                .take_while(|(new, old)| new != old);
+            end = start + changed.count();
+            self.view().write_config(start, &config[start..end])?;
+        }
+        life.config = config;
+        Ok(())
+    }
+
+    /// The driver writes its configuration space without telling anybody: look now. What the host
+    /// changed meanwhile stays.
+    fn take_config(&self, life: &mut Life) -> Result<(), BusError> {
+        let mut page = vec![0; life.config.len()];
+        self.view().read_config(0, &mut page)?;
+        if page != life.config {
+            let mut device = lock(&self.device);
+            let mut config = page.clone();
+            device.read_config(0, &mut config);
+            for ((byte, new), old) in config.iter_mut().zip(&page).zip(&life.config) {
+                if new != old {
+                    *byte = *new;
+                }
+            }
+            device.write_config(0, &config);
+            life.config = page;
         }
         Ok(())
     }
@@ -311,7 +354,10 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
 
     /// Stops the device: when this returns it writes no ring and sends no interruption.
     fn stop(&self, life: &mut Life) {
-        *life = Life::default();
+        *life = Life {
+            config: std::mem::take(&mut life.config),
+            ..Life::default()
+        };
         self.active.store(false, Ordering::SeqCst);
         lock(&self.device).reset();
     }
