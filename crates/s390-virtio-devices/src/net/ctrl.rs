@@ -224,13 +224,57 @@ mod tests {
     }
 
     #[test]
-    fn too_many_addresses_are_not_kept() {
-        let mut bytes = vec![1, 0, 0, 0, 0, 65];
-        bytes.extend([2; 65 * 6]);
-        bytes.extend([0; 4]);
-        let Some(Command::Addresses { unicast, .. }) = read::<BigEndian>(&bytes, 7) else {
-            panic!("no table");
+    fn every_command_needs_its_feature() {
+        use Mode::*;
+        let modes = [
+            (Promiscuous, VIRTIO_NET_F_CTRL_RX),
+            (AllMulticast, VIRTIO_NET_F_CTRL_RX),
+            (AllUnicast, VIRTIO_NET_F_CTRL_RX_EXTRA),
+            (NoMulticast, VIRTIO_NET_F_CTRL_RX_EXTRA),
+            (NoUnicast, VIRTIO_NET_F_CTRL_RX_EXTRA),
+            (NoBroadcast, VIRTIO_NET_F_CTRL_RX_EXTRA),
+        ];
+        for (command, (mode, feature)) in (0..).zip(modes) {
+            for on in [false, true] {
+                let read = read::<BigEndian>(&[0, command, on.into()], 3).unwrap();
+                assert_eq!(read, Command::Mode(mode, on));
+                assert_eq!(read.feature(), feature);
+            }
+        }
+        for (bytes, feature) in [
+            (&[1, 0, 0, 0, 0, 0, 0, 0, 0, 0][..], VIRTIO_NET_F_CTRL_RX),
+            (&[1, 1, 2, 0, 0, 0, 0, 7], VIRTIO_NET_F_CTRL_MAC_ADDR),
+            (&[2, 0, 0, 1], VIRTIO_NET_F_CTRL_VLAN),
+            (&[2, 1, 0, 1], VIRTIO_NET_F_CTRL_VLAN),
+            (
+                &[5, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+                VIRTIO_NET_F_CTRL_GUEST_OFFLOADS,
+            ),
+        ] {
+            let command = read::<BigEndian>(bytes, 100).unwrap();
+            assert_eq!(command.feature(), feature, "{command:?}");
+        }
+        let unwanted = Command::Vlan {
+            vlan: 1,
+            wanted: false,
         };
-        assert!(unicast.overflow && unicast.addresses.is_empty());
+        assert_eq!(read::<BigEndian>(&[2, 1, 0, 1], 4), Some(unwanted));
+    }
+
+    #[test]
+    fn too_many_addresses_are_not_kept() {
+        for count in [64, 65] {
+            let mut bytes = vec![1, 0, 0, 0, 0, count];
+            bytes.extend(vec![2; usize::from(count) * 6]);
+            // One more in the other table.
+            bytes.extend([0, 0, 0, 1, 3, 3, 3, 3, 3, 3]);
+            let Some(Command::Addresses { unicast, multicast }) = read::<BigEndian>(&bytes, 7)
+            else {
+                panic!("no tables");
+            };
+            assert_eq!(unicast.overflow, count == 65);
+            assert_eq!(unicast.addresses.len(), if count == 65 { 0 } else { 64 });
+            assert_eq!(multicast.addresses, [[3; 6]]);
+        }
     }
 }

@@ -205,7 +205,8 @@ mod tests {
         let tagged = |tag: [u8; 2]| frame(MAC, &[0x81, 0x00, tag[0], tag[1], 8, 0]);
         assert!(!filter.wants(&tagged([0xa0, 5])));
         assert!(filter.set_vlan(5, true));
-        assert!(filter.wants(&tagged([0xa0, 5])));
+        // With any priority.
+        assert!(filter.wants(&tagged([0xa0, 5])) && filter.wants(&tagged([0xf0, 5])));
         assert!(!filter.wants(&tagged([0, 4])));
         assert!(filter.set_vlan(5, false));
         assert!(!filter.wants(&tagged([0, 5])));

@@ -128,21 +128,20 @@ impl<T: Transport> RxQueue<T> {
             if !context.link_up && self.waiting.take().is_some() {
                 metrics.rx_dropped_link.inc();
             }
-            let waited = self.waiting.take();
-            let is_new = waited.is_none();
-            let wanted = match &waited {
+            let wanted = match &self.waiting {
                 Some(frame) => frame.len,
                 None => self.expected,
             };
             self.hold(memory, wanted)?;
             // Without a buffer frames stay where they are; but a link that is down has none.
             if self.held.is_empty() && context.link_up {
-                self.waiting = waited;
                 if self.more(memory)? {
                     continue;
                 }
                 return Ok(Progress::Idle);
             }
+            let waited = self.waiting.take();
+            let is_new = waited.is_none();
             let frame = match waited {
                 Some(frame) => frame,
                 None => {
@@ -163,7 +162,7 @@ impl<T: Transport> RxQueue<T> {
                 }
             };
             if is_new {
-                if let Some(reason) = self.refusal(&frame, context) {
+                if let Some(reason) = Self::refusal(&frame, context) {
                     reason.inc();
                     self.mark(memory, &frame)?;
                     continue;
@@ -192,19 +191,14 @@ impl<T: Transport> RxQueue<T> {
         Ok(Progress::More)
     }
 
-    /// Why the guest does not get this frame, if it does not.
-    fn refusal<'a>(
-        &self,
-        frame: &Frame,
-        context: &RxContext<'a, T::Memory>,
-    ) -> Option<&'a Counter> {
+    /// Why the guest does not get this frame, if it does not; too few buffers are no reason here.
+    fn refusal<'a>(frame: &Frame, context: &RxContext<'a, T::Memory>) -> Option<&'a Counter> {
         let metrics = context.metrics;
         if !context.link_up {
             Some(&metrics.rx_dropped_link)
         } else if frame.len < MIN_FRAME {
             Some(&metrics.rx_dropped_short)
-        } else if frame.len > MAX_FRAME || (!self.merge && self.header_len + frame.len > self.room)
-        {
+        } else if frame.len > MAX_FRAME {
             Some(&metrics.rx_dropped_long)
         } else if !context.filter.wants(frame.start()) {
             Some(&metrics.rx_dropped_filter)

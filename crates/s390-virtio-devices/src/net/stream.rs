@@ -255,12 +255,16 @@ impl NetBackend for StreamLink {
             Err(error) => return Err(self.disconnect(error)),
         };
         if sent < PREFIX + frame.len() {
-            self.unsent
-                .extend_from_slice(prefix.get(sent..).unwrap_or_default());
-            frame.copy_to(sent.saturating_sub(PREFIX), &mut self.unsent);
+            keep_rest(&mut self.unsent, &prefix, frame, sent);
         }
         Ok(())
     }
+}
+
+/// Keeps what is behind the first `sent` bytes of a frame and its prefix.
+fn keep_rest(unsent: &mut Vec<u8>, prefix: &[u8; PREFIX], frame: &FrameBuffers<'_>, sent: usize) {
+    unsent.extend_from_slice(prefix.get(sent..).unwrap_or_default());
+    frame.copy_to(sent.saturating_sub(PREFIX), unsent);
 }
 
 #[cfg(test)]
@@ -393,11 +397,17 @@ mod tests {
                 }
             }
         }
-        // Nothing overtakes it.
+        // Nothing overtakes it, not even when there is room again.
         assert_eq!(
             kind(write(&mut bench.link, &frame(60))),
             ErrorKind::WouldBlock
         );
+        while write(&mut bench.link, &frame(60)).is_err() {
+            let mut some = vec![0; 40_000];
+            bench.peer.read_exact(&mut some).unwrap();
+            received.extend(some);
+        }
+        sent.extend(framed(&frame(60)));
         let mut peer = bench.peer.try_clone().unwrap();
         let reader = std::thread::spawn(move || {
             let first = received.len();
@@ -409,6 +419,18 @@ mod tests {
             wait(&mut bench.link);
         }
         reader.join().unwrap();
+    }
+
+    #[test]
+    fn the_rest_of_a_frame_begins_anywhere() {
+        let (whole, mut bytes) = (framed(&frame(60)), frame(60));
+        let mut buffers = FrameBuffers::new();
+        buffers.push_slice(&mut bytes);
+        for sent in 0..=whole.len() {
+            let mut unsent = Vec::new();
+            keep_rest(&mut unsent, &60u32.to_be_bytes(), &buffers, sent);
+            assert_eq!(unsent, whole[sent..]);
+        }
     }
 
     #[test]
@@ -437,6 +459,26 @@ mod tests {
         let mut sent = [0; PREFIX + 78];
         peer.read_exact(&mut sent).unwrap();
         assert_eq!(sent[..], framed(&frame(78)));
+    }
+
+    #[test]
+    fn the_rest_of_a_frame_goes_with_the_connection() {
+        let mut bench = bench();
+        while bench.link.unsent.is_empty() {
+            if write(&mut bench.link, &frame(MAX_FRAME)).is_err() {
+                bench.peer.read_exact(&mut [0; 40_000]).unwrap();
+            }
+        }
+        drop(bench.peer);
+        while !bench.link.is_connected() || !bench.link.unsent.is_empty() {
+            let _ = read(&mut bench.link);
+            wait(&mut bench.link);
+        }
+        let (mut peer, _) = bench.listener.accept().unwrap();
+        write(&mut bench.link, &frame(60)).unwrap();
+        let mut sent = [0; PREFIX + 60];
+        peer.read_exact(&mut sent).unwrap();
+        assert_eq!(sent[..], framed(&frame(60)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod interface;
 mod peers;
 
 mod cable;
+mod config;
 mod lengths;
 mod offloads;
 mod reset;
