@@ -47,14 +47,15 @@ enter_network() {
     echo "${0##*/}: no network, for that needs /dev/net/tun and a network namespace: try as root" >&2
 }
 
-# The commands that boot from $disks with the command line $cmdline, each into $command.
+# The commands that boot from $disks with the command line $cmdline, each into $command. $net is
+# added to the options of the network.
 vmm() {
     local disk
     command=("$S390_VMM" boot)
     for disk in "${disks[@]}"; do
         command+=(--disk "path=$disk")
     done
-    [ -z "$tap" ] || command+=(--net "tap=$tap,mac=02:00:00:00:00:15")
+    [ -z "$tap" ] || command+=(--net "tap=$tap,mac=02:00:00:00:00:15${net:-}")
     has --kernel "$@" || command+=(--kernel "$out/image")
     # The kernel would say everything twice.
     has --sclp-console "$@" || command+=(--sclp-console none)

@@ -9,9 +9,12 @@ connection. It begins with "error:" if something went wrong.
 
     time              hundredths of a second since 1970
     ping [ADDRESS]    how many of 3 pings the guest answers, there or where it asks from
+    pings FIRST LAST  how many pings of all these sizes, none of which may be fragmented, come back
+                      from the guest as they were
     send N            N random bytes
     sum               the SHA-256 of the bytes sent last
     fetch PORT        the SHA-256 of what the guest sends on this port of its own
+    get PORT FILE     the same by HTTP
     allocated FILE    bytes that a file takes on the host's disk
     serial FILE       serial number of a disk on this image
     sha256 FILE       the SHA-256 of a file
@@ -26,6 +29,7 @@ With the control socket of the VMM, and the VMM's program:
     holds             what the VMM holds, as "NAME NUMBER" one after the other
     rings             where the rings of all queues are
     pause SECONDS     holds the machine, and says whether "nothing moved" meanwhile
+    processor-time    of the VMM, in hundredths of a second
     idle SECONDS      waits, and says how much of one host CPU the VMM used, in 1/100 %
 
 Paths are those of the directory that this runs in.
@@ -43,6 +47,7 @@ import struct
 import subprocess
 import sys
 import time
+import urllib.request
 
 
 def connect(address):
@@ -53,6 +58,36 @@ def connect(address):
         except OSError:
             time.sleep(0.1)
     raise OSError(f"nobody listens on {address}")
+
+
+def checksum(data):
+    """Of the Internet (RFC 1071)."""
+    data += bytes(len(data) % 2)
+    total = sum(struct.unpack(f">{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total ^ 0xFFFF
+
+
+def ping_sizes(address, sizes):
+    """How many pings with so many bytes come back unchanged. They must not be fragmented."""
+    answered = 0
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as icmp:
+        # Linux: IP_MTU_DISCOVER, IP_PMTUDISC_DO.
+        icmp.setsockopt(socket.IPPROTO_IP, 10, 2)
+        icmp.settimeout(10)
+        icmp.connect((address, 0))
+        for size in sizes:
+            message = struct.pack(">BBHHH", 8, 0, 0, 0x5390, size) + os.urandom(size)
+            message = message[:2] + struct.pack(">H", checksum(message)) + message[4:]
+            icmp.send(message)
+            answer = b""
+            # The guest's own pings pass by here.
+            while answer[4:8] != message[4:8] or answer[0] != 0:
+                packet = icmp.recv(1 << 16)
+                answer = packet[(packet[0] & 15) * 4 :]
+            answered += answer[4:] == message[4:] and checksum(answer) == 0
+    return answered
 
 
 class Vmm:
@@ -145,7 +180,7 @@ class Handler(socketserver.StreamRequestHandler):
     def handle(self):
         words = self.rfile.readline().decode().split()
         try:
-            answer = getattr(self, f"do_{words[0]}")(*words[1:])
+            answer = getattr(self, f"do_{words[0].replace('-', '_')}")(*words[1:])
         except Exception as error:  # pylint: disable=broad-except
             answer = f"error: {words}: {error!r}"
         if answer is not None:
@@ -159,6 +194,9 @@ class Handler(socketserver.StreamRequestHandler):
             ["ping", "-c", "3", address or self.client_address[0]], capture_output=True, text=True
         )
         return re.search(r"(\d+)( packets)? received", ping.stdout)[1]
+
+    def do_pings(self, first, last):
+        return ping_sizes(self.client_address[0], range(int(first), int(last) + 1))
 
     def do_send(self, length):
         left, digest = int(length), hashlib.sha256()
@@ -176,6 +214,13 @@ class Handler(socketserver.StreamRequestHandler):
         digest = hashlib.sha256()
         with connect((self.client_address[0], int(port))) as guest:
             while block := guest.recv(1 << 20):
+                digest.update(block)
+        return digest.hexdigest()
+
+    def do_get(self, port, file):
+        digest = hashlib.sha256()
+        with urllib.request.urlopen(f"http://{self.client_address[0]}:{port}/{file}", timeout=60) as answer:
+            while block := answer.read(1 << 20):
                 digest.update(block)
         return digest.hexdigest()
 
@@ -214,6 +259,9 @@ class Handler(socketserver.StreamRequestHandler):
 
     def do_pause(self, seconds):
         return self.vmm.pause(float(seconds))
+
+    def do_processor_time(self):
+        return round(self.vmm.processor_time() * 100)
 
     def do_idle(self, seconds):
         return self.vmm.idle(int(seconds))
