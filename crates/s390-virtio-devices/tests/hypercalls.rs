@@ -4,10 +4,12 @@
 mod common;
 
 use std::io::Write;
+use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use common::*;
-use s390_hypercall::{dispatch, ProgramInterruption};
+use s390_hypercall::{dispatch, HypercallHandler, ProgramInterruption};
 
 #[derive(Clone, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);
@@ -96,6 +98,45 @@ fn addresses_in_ram_are_text() {
     assert_eq!(sink.take(), b"end");
     assert_eq!(machine.diag(NOTIFY, PAGE), EINVAL);
     assert!(sink.take().is_empty());
+}
+
+/// One CPU prints to somebody who does not read, another one has work for a device.
+#[test]
+fn a_text_that_waits_holds_no_notification_up() {
+    struct Full(Sender<()>, Receiver<()>);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.send(()).unwrap();
+            // For as long as somebody holds the other end.
+            let _ = self.1.recv();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let machine = Machine::new();
+    machine.add(disk().0);
+    let ring = machine.driver(0).ring_address(0);
+    machine.write(0x5000, b"Linux\0");
+    let (writes, written) = channel();
+    let (go_on, goes_on) = channel();
+    machine
+        .bus
+        .set_early_console(Box::new(Full(writes, goes_on)));
+    let (notified, notifies) = channel();
+    let bus = &machine.bus;
+    std::thread::scope(|scope| {
+        scope.spawn(|| bus.notify(0x5000));
+        written.recv().unwrap();
+        scope.spawn(|| notified.send(bus.notify(ring)));
+        let answer = notifies.recv_timeout(Duration::from_secs(10));
+        drop(go_on);
+        assert_eq!(answer.expect("it waits for the text"), Ok(0));
+    });
 }
 
 #[test]

@@ -4,18 +4,15 @@
 use s390_hypercall::{Answer, HypercallHandler, EINVAL};
 use vm_memory::GuestMemory;
 
-use super::{lock, BusError, VirtioBus};
+use super::{BusError, VirtioBus};
 
 impl<M: GuestMemory + Send + Sync + 'static> HypercallHandler for VirtioBus<M> {
     /// Every address below the end of RAM is a text of the early console, every other the
     /// address of a ring, which must be exact.
     fn notify(&self, addr: u64) -> Answer {
-        {
-            let mut early_console = lock(&self.early_console);
-            if early_console.is_text(addr) {
-                early_console.print(&*self.memory, addr);
-                return Ok(0);
-            }
+        if self.early_console.is_text(addr) {
+            self.early_console.print(&*self.memory, addr);
+            return Ok(0);
         }
         let Some((slot, queue)) = self.ring_at(addr) else {
             log::trace!("NOTIFY of {addr:#x}, where no ring is");

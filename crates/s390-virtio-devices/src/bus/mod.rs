@@ -49,7 +49,7 @@ pub struct DeviceId(usize);
 pub struct VirtioBus<M> {
     memory: Arc<M>,
     vm: Arc<dyn Vm>,
-    early_console: Mutex<EarlyConsole>,
+    early_console: EarlyConsole,
     topology: RwLock<Topology<M>>,
 }
 
@@ -83,7 +83,7 @@ impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
     pub fn new(memory: Arc<M>, builder: PageBuilder, vm: Arc<dyn Vm>) -> Result<Self, BusError> {
         builder.zero(&*memory)?;
         Ok(VirtioBus {
-            early_console: Mutex::new(EarlyConsole::new(builder.page_address())),
+            early_console: EarlyConsole::new(builder.page_address()),
             memory,
             vm,
             topology: RwLock::new(Topology {
@@ -98,7 +98,7 @@ impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
 
     /// Where the text of the guest's early console goes; nowhere by default.
     pub fn set_early_console(&self, sink: Box<dyn Write + Send>) {
-        lock(&self.early_console).set_sink(sink);
+        self.early_console.set_sink(sink);
     }
 
     /// Adds a device behind the others and returns its place. A guest that runs does not look
