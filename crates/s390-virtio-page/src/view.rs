@@ -4,9 +4,10 @@
 //!
 //! Offsets and lengths come from the host's own [`DeviceLayout`] only.
 
-use core::sync::atomic::{fence, Ordering};
+use core::sync::atomic::{fence, AtomicU8, Ordering};
 
-use vm_memory::{Bytes, GuestAddress, GuestMemory, GuestMemoryError};
+use vm_memory::bitmap::Bitmap;
+use vm_memory::{Bytes, GuestAddress, GuestMemory, GuestMemoryError, Permissions, VolatileMemory};
 
 use crate::{
     DeviceLayout, PageBuilder, FEATURE_LEN, OFFSET_STATUS, OFFSET_TYPE, PAGE_SIZE, TOKEN_MASK,
@@ -56,6 +57,23 @@ impl<'a, M: GuestMemory + ?Sized> DeviceView<'a, M> {
     /// Replaces the status byte.
     pub fn set_status(&self, status: u8) -> Result<()> {
         Ok(self.mem.write_obj(status, self.at(OFFSET_STATUS))?)
+    }
+
+    /// Sets bits of the status byte. The guest, which stores the byte at any moment, loses none of
+    /// its own by this.
+    pub fn add_status(&self, bits: u8) -> Result<()> {
+        let slices = self
+            .mem
+            .get_slices(self.at(OFFSET_STATUS), 1, Permissions::ReadWrite)?;
+        for slice in slices {
+            let slice = slice?;
+            slice
+                .get_atomic_ref::<AtomicU8>(0)
+                .map_err(GuestMemoryError::from)?
+                .fetch_or(bits, Ordering::SeqCst);
+            slice.bitmap().mark_dirty(0, 1);
+        }
+        Ok(())
     }
 
     /// The features that the guest accepted, as far as they were offered; feature 0 in the

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The host's view of a device in guest memory, and the rules for a device's turns of life.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use s390_virtio_page::{
     scan, status, DeviceLayout, DeviceSpec, DeviceView, PageBuilder, ViewError, PAGE_SIZE,
 };
@@ -79,6 +81,42 @@ impl Machine {
             .write_slice(&vec![0xee; len as usize], GuestAddress(start))
             .unwrap();
     }
+}
+
+/// The guest says DRIVER_OK at the moment at which the host says that it needs a reset.
+#[test]
+fn a_status_bit_of_the_host_erases_none_of_the_guests() {
+    const ROUNDS: usize = 1000;
+    let machine = machine();
+    let (begun, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let wait = |counter: &AtomicUsize, round| {
+        while counter.load(Ordering::Acquire) < round {
+            std::hint::spin_loop();
+            std::thread::yield_now();
+        }
+    };
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let status = GuestAddress(RAM + 4);
+            for round in 1..=ROUNDS {
+                wait(&begun, round);
+                machine.mem.store(7u8, status, Ordering::Relaxed).unwrap();
+                done.store(round, Ordering::Release);
+            }
+        });
+        let mut lost = 0;
+        for round in 1..=ROUNDS {
+            machine.view(0).set_status(3).unwrap();
+            begun.store(round, Ordering::Release);
+            machine.view(0).add_status(0x40).unwrap();
+            wait(&done, round);
+            lost += usize::from(machine.view(0).status().unwrap() & 4 == 0);
+        }
+        assert_eq!(lost, 0);
+    });
+    machine.view(0).set_status(3).unwrap();
+    machine.view(0).add_status(0x40).unwrap();
+    assert_eq!(machine.view(0).status().unwrap(), 0x43);
 }
 
 #[test]

@@ -136,11 +136,7 @@ impl<M: GuestMemory + Send + Sync> SignalDriver for DriverSignal<M> {
                 "{name}: stopped until the guest resets it (breach {number}): {reason}{cause}"
             );
         }
-        let view = self.view();
-        if let Err(error) = view
-            .status()
-            .and_then(|status| view.set_status(status | DEVICE_NEEDS_RESET))
-        {
+        if let Err(error) = self.view().add_status(DEVICE_NEEDS_RESET) {
             log::error!("{}: {error}", self.name);
         }
     }
