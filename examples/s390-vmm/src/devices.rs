@@ -290,21 +290,25 @@ impl Devices {
     where
         D: VirtioDevice<Transport> + MutEventSubscriber + 'static,
     {
-        let mut list = lock(&self.list);
-        let number = list
-            .iter()
-            .filter(|other| other.name.trim_end_matches(|c: char| c.is_ascii_digit()) == name)
-            .count();
         let device = Arc::new(Mutex::new(device));
-        let id = self.bus.add(device.clone())?;
-        // What the guest may have notified meanwhile is still there.
-        self.subscribe.add(device.clone() as Subscriber)?;
-        let device = Device {
-            id,
-            name: format!("{name}{number}"),
-            kind: kind(device),
+        let subscriber = device.clone() as Subscriber;
+        let device = {
+            let mut list = lock(&self.list);
+            let number = list
+                .iter()
+                .filter(|other| other.name.trim_end_matches(|c: char| c.is_ascii_digit()) == name)
+                .count();
+            let device = Device {
+                id: self.bus.add(device.clone())?,
+                name: format!("{name}{number}"),
+                kind: kind(device),
+            };
+            list.push(device.clone());
+            device
         };
-        list.push(device.clone());
+        // What the guest may have notified meanwhile is still there. Without the lock: the event
+        // loop may be about to take it, for a signal, before it answers.
+        self.subscribe.add(subscriber)?;
         Ok(device)
     }
 }

@@ -7,9 +7,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use common::running::{Running, BANNER};
 use common::{vmm, GUEST};
+use nix::sys::signal::{kill, Signal};
+use nix::unistd::Pid;
 use s390_vmm::config::DiskConfig;
 use s390_vmm::control::{self, Command, DeviceRef};
 use serde_json::{json, Value};
@@ -91,6 +95,32 @@ fn a_page_that_is_full_is_an_answer() {
     assert!((40..128).contains(&disks), "{disks}");
     let info = guest.tell(&Command::Info);
     assert_eq!(info["devices"].as_array().unwrap().len(), disks + 2);
+    assert_eq!(guest.end(), Some(1));
+}
+
+#[test]
+fn devices_are_added_while_the_terminal_changes_its_size() {
+    let guest = Running::start(&[]);
+    let vmm = Pid::from_raw(guest.child.id() as i32);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // A VMM that answers no more is not waited for without end.
+            let end = Instant::now() + Duration::from_secs(60);
+            while !done.load(Ordering::Relaxed) {
+                let signal = match Instant::now() < end {
+                    true => Signal::SIGWINCH,
+                    false => Signal::SIGKILL,
+                };
+                kill(vmm, signal).unwrap();
+            }
+        });
+        let answers: Vec<_> = (0..16)
+            .map(|i| guest.ask(&add_disk(guest.image(&format!("disk{i}.img"), 1 << 20))))
+            .collect();
+        done.store(true, Ordering::Relaxed);
+        assert!(answers.iter().all(Result::is_ok), "{answers:?}");
+    });
     assert_eq!(guest.end(), Some(1));
 }
 
