@@ -9,6 +9,8 @@ use s390_vring::{ByteOrder, DeviceQueue};
 use vm_memory::GuestMemory;
 use vmm_sys_util::eventfd::EventFd;
 
+use crate::metrics::DeviceMetrics;
+
 /// What a transport fixes for the devices that it carries, as types.
 ///
 /// Devices are generic over it: the same block device serves big-endian legacy rings and
@@ -108,6 +110,11 @@ pub trait VirtioDevice<T: Transport>: Send {
     /// One event per queue, the same for the device's whole life. The transport writes it when
     /// the driver notifies.
     fn queue_events(&self) -> &[Arc<EventFd>];
+
+    /// The counters of the device, in which the transport counts notifications and interruptions.
+    fn device_metrics(&self) -> Option<Arc<dyn DeviceMetrics>> {
+        None
+    }
 
     /// Starts work on the queues. The transport signals every queue event afterwards, so that
     /// what is in the queues already is not missed.

@@ -132,7 +132,6 @@ impl<Q: DeviceQueue, M: GuestMemory> Drain<'_, Q, M> {
         }
         let wanted = self.queue.needs_notification(self.memory);
         if wanted.map_err(|error| self.error(error.into()))? {
-            self.metrics.interrupts.inc();
             self.driver.signal_used_queue(self.index);
         } else {
             self.metrics.suppressed.inc();

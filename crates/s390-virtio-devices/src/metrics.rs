@@ -25,6 +25,12 @@ impl Counter {
     }
 }
 
+/// The counters of a device, for a transport that does not know which device it is.
+pub trait DeviceMetrics: Send + Sync {
+    /// Those of queue `queue`; none if the device has no such queue.
+    fn of_queue(&self, queue: u16) -> Option<&QueueMetrics>;
+}
+
 /// What happened on one queue.
 #[derive(Debug, Default)]
 #[cfg_attr(
@@ -33,13 +39,14 @@ impl Counter {
     serde(rename_all = "kebab-case")
 )]
 pub struct QueueMetrics {
-    /// Notifications by the driver.
+    /// Notifications by the driver. The transport counts them.
     pub kicks: Counter,
     /// Chains returned to the driver.
     pub chains: Counter,
     /// Bytes of these chains: those for the device, and those that it wrote.
     pub bytes: Counter,
-    /// Interruptions sent.
+    /// Interruptions sent in the queue's name, for used buffers and for a new configuration. The
+    /// transport counts them.
     pub interrupts: Counter,
     /// Times that the driver did not want one.
     pub suppressed: Counter,

@@ -12,6 +12,7 @@ use super::pages::BALLOON_PAGE_SIZE;
 use super::statistics::Statistics;
 use crate::device::copy_config;
 use crate::event::QueueEvents;
+use crate::metrics::DeviceMetrics;
 use crate::{ActivateError, Activation, Transport, VirtioDevice};
 
 /// Virtio device id of a memory balloon (virtio 1.2, section 5).
@@ -164,6 +165,10 @@ impl<T: Transport> VirtioDevice<T> for Balloon<T> {
 
     fn queue_events(&self) -> &[Arc<EventFd>] {
         self.events.as_slice()
+    }
+
+    fn device_metrics(&self) -> Option<Arc<dyn DeviceMetrics>> {
+        Some(self.metrics.clone())
     }
 
     fn activate(&mut self, activation: Activation<T>) -> Result<(), ActivateError> {

@@ -16,16 +16,12 @@ impl<T: Transport> MutEventSubscriber for Balloon<T> {
         if self.events.hold(events, ops) {
             return;
         }
-        let (queue, metrics) = match events.data() {
-            data if data == u32::from(INFLATE_QUEUE) => {
-                (INFLATE_QUEUE, &self.metrics.inflate_queue)
-            }
-            data if data == u32::from(DEFLATE_QUEUE) => {
-                (DEFLATE_QUEUE, &self.metrics.deflate_queue)
-            }
-            _ => (STATISTICS_QUEUE, &self.metrics.statistics_queue),
+        let queue = match events.data() {
+            data if data == u32::from(INFLATE_QUEUE) => INFLATE_QUEUE,
+            data if data == u32::from(DEFLATE_QUEUE) => DEFLATE_QUEUE,
+            _ => STATISTICS_QUEUE,
         };
-        self.events.take(queue, metrics);
+        self.events.take(queue);
         let Some(handler) = &mut self.handler else {
             return;
         };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What a balloon counts.
 
-use crate::metrics::{Counter, QueueMetrics};
+use super::handler::{DEFLATE_QUEUE, INFLATE_QUEUE, STATISTICS_QUEUE};
+use crate::metrics::{Counter, DeviceMetrics, QueueMetrics};
 
 /// Counters of a balloon.
 #[derive(Debug, Default)]
@@ -27,4 +28,15 @@ pub struct BalloonMetrics {
     pub outside: Counter,
     /// Pages whose memory the host did not take back.
     pub kept: Counter,
+}
+
+impl DeviceMetrics for BalloonMetrics {
+    fn of_queue(&self, queue: u16) -> Option<&QueueMetrics> {
+        match queue {
+            INFLATE_QUEUE => Some(&self.inflate_queue),
+            DEFLATE_QUEUE => Some(&self.deflate_queue),
+            STATISTICS_QUEUE => Some(&self.statistics_queue),
+            _ => None,
+        }
+    }
 }

@@ -32,7 +32,7 @@ impl<T: Transport> MutEventSubscriber for Block<T> {
                 }
             }
             LIMITER => self.disk.limiter.expired(),
-            _ => self.events.take(0, &self.metrics.queue),
+            _ => self.events.take(0),
         }
         let Some(handler) = &mut self.handler else {
             // Left by a handler that was given up.

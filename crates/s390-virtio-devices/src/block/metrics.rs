@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What a block device counts.
 
-use crate::metrics::{Counter, QueueMetrics};
+use crate::metrics::{Counter, DeviceMetrics, QueueMetrics};
 
 /// Counters of a block device.
 #[derive(Debug, Default)]
@@ -33,4 +33,10 @@ pub struct BlockMetrics {
     pub unsupported: Counter,
     /// Times that the rate limit stopped the queue.
     pub throttled: Counter,
+}
+
+impl DeviceMetrics for BlockMetrics {
+    fn of_queue(&self, queue: u16) -> Option<&QueueMetrics> {
+        (queue == 0).then_some(&self.queue)
+    }
 }

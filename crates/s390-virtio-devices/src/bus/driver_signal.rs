@@ -11,6 +11,7 @@ use s390_virtio_page::{DeviceLayout, DeviceView};
 use vm_memory::GuestMemory;
 
 use super::error::BusError;
+use crate::metrics::{DeviceMetrics, QueueMetrics};
 use crate::SignalDriver;
 
 /// Status bit of a device that has given up on its driver (virtio 1.2, section 2.1). Legacy
@@ -23,6 +24,7 @@ pub(super) struct DriverSignal<M> {
     pub(super) layout: DeviceLayout,
     pub(super) memory: Arc<M>,
     pub(super) vm: Arc<dyn Vm>,
+    pub(super) metrics: Option<Arc<dyn DeviceMetrics>>,
     pub(super) broken: AtomicBool,
     /// Times that the driver broke a rule.
     pub(super) breaches: Occasions,
@@ -55,7 +57,7 @@ impl<M: GuestMemory> DriverSignal<M> {
         match self.view().token(queue.into())? {
             Some(token) => {
                 log::trace!("{name}: queue {queue}: used, interruption with token {token:#x}");
-                self.inject(VirtioEvent::Vring { token })
+                self.interrupt(queue, VirtioEvent::Vring { token })
             }
             // The guest does not know the queue by any name: it would call through a null
             // pointer.
@@ -68,12 +70,30 @@ impl<M: GuestMemory> DriverSignal<M> {
 
     /// Tells the driver of a new configuration, under the first token that there is.
     pub(super) fn config_event(&self) -> Result<(), BusError> {
-        for queue in 0..self.layout.queues().len() {
-            if let Some(token) = self.view().token(queue)? {
+        for queue in 0..self.queues() {
+            if let Some(token) = self.view().token(queue.into())? {
                 let name = &self.name;
                 log::trace!("{name}: configuration changed, interruption with token {token:#x}");
-                return self.inject(VirtioEvent::ConfigChanged { token });
+                return self.interrupt(queue, VirtioEvent::ConfigChanged { token });
             }
+        }
+        Ok(())
+    }
+
+    /// The counters of a queue.
+    pub(super) fn metrics(&self, queue: u16) -> Option<&QueueMetrics> {
+        self.metrics.as_ref()?.of_queue(queue)
+    }
+
+    fn queues(&self) -> u16 {
+        self.layout.layout().num_vq.into()
+    }
+
+    /// Interrupts in the name of `queue`.
+    fn interrupt(&self, queue: u16, event: VirtioEvent) -> Result<(), BusError> {
+        self.inject(event)?;
+        if let Some(metrics) = self.metrics(queue) {
+            metrics.interrupts.inc();
         }
         Ok(())
     }
@@ -88,8 +108,8 @@ impl<M: GuestMemory> DriverSignal<M> {
     /// Takes back what was signalled and has not arrived: it would come under a token that is
     /// void.
     pub(super) fn retract(&self) -> Result<(), BusError> {
-        for queue in 0..self.layout.queues().len() {
-            if let Some(token) = self.view().token(queue)? {
+        for queue in 0..self.queues() {
+            if let Some(token) = self.view().token(queue.into())? {
                 for event in [
                     VirtioEvent::Vring { token },
                     VirtioEvent::ConfigChanged { token },

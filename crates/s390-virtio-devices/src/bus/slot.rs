@@ -65,7 +65,10 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
         memory: Arc<M>,
         vm: Arc<dyn Vm>,
     ) -> Result<Arc<Self>, BusError> {
-        let events = lock(&device).queue_events().to_vec();
+        let (events, metrics) = {
+            let device = lock(&device);
+            (device.queue_events().to_vec(), device.device_metrics())
+        };
         let name = format!("virtio{} {}", id.0, DeviceType(layout.device_type()));
         let slot = Slot {
             signal: Arc::new(DriverSignal {
@@ -73,6 +76,7 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
                 layout,
                 memory,
                 vm,
+                metrics,
                 broken: AtomicBool::new(false),
                 breaches: Occasions::default(),
                 lost: Occasions::default(),
@@ -106,6 +110,9 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
     /// NOTIFY of queue `index`. Returns whether the ring is a good one.
     pub(super) fn notify(&self, index: u16) -> Result<bool, BusError> {
         log::trace!("{}: queue {index}: NOTIFY", self.name());
+        if let Some(metrics) = self.signal.metrics(index) {
+            metrics.kicks.inc();
+        }
         if !self.active.load(Ordering::SeqCst) {
             self.early_kick()?;
         }

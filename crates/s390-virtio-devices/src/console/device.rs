@@ -13,7 +13,7 @@ use super::input::ConsoleInput;
 use super::metrics::ConsoleMetrics;
 use crate::device::copy_config;
 use crate::event::QueueEvents;
-use crate::metrics::QueueMetrics;
+use crate::metrics::DeviceMetrics;
 use crate::{ActivateError, Activation, Transport, VirtioDevice};
 
 /// Virtio device id of a console (virtio 1.2, section 5).
@@ -124,16 +124,6 @@ impl<T: Transport> Console<T> {
         Some(port.input.clone())
     }
 
-    pub(super) fn queue_metrics(&self, role: QueueRole) -> Option<&QueueMetrics> {
-        let ports = &self.metrics.ports;
-        match role {
-            QueueRole::Rx(port) => ports.get(port).map(|port| &port.rx_queue),
-            QueueRole::Tx(port) => ports.get(port).map(|port| &port.tx_queue),
-            QueueRole::ControlRx => Some(&self.metrics.control_rx_queue),
-            QueueRole::ControlTx => Some(&self.metrics.control_tx_queue),
-        }
-    }
-
     /// The device's counters, which go on through resets.
     pub fn metrics(&self) -> Arc<ConsoleMetrics> {
         self.metrics.clone()
@@ -189,6 +179,10 @@ impl<T: Transport> VirtioDevice<T> for Console<T> {
 
     fn queue_events(&self) -> &[Arc<EventFd>] {
         self.events.as_slice()
+    }
+
+    fn device_metrics(&self) -> Option<Arc<dyn DeviceMetrics>> {
+        Some(self.metrics.clone())
     }
 
     fn activate(&mut self, activation: Activation<T>) -> Result<(), ActivateError> {

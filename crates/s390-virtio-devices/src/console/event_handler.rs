@@ -72,9 +72,7 @@ impl<T: Transport> MutEventSubscriber for Console<T> {
         // Below INPUT.
         let number = events.data() as u16;
         let role = QueueRole::of(number);
-        if let Some(metrics) = self.queue_metrics(role) {
-            self.events.take(number, metrics);
-        }
+        self.events.take(number);
         match role {
             QueueRole::ControlRx | QueueRole::ControlTx => self.process_control(),
             role => self.process_queue(role),

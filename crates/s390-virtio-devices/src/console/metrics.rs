@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What a console counts.
 
-use crate::metrics::{Counter, QueueMetrics};
+use super::handler::QueueRole;
+use crate::metrics::{Counter, DeviceMetrics, QueueMetrics};
 
 /// Counters of a console.
 #[derive(Debug, Default)]
@@ -45,6 +46,17 @@ impl ConsoleMetrics {
         ConsoleMetrics {
             ports: (0..ports).map(|_| PortMetrics::default()).collect(),
             ..ConsoleMetrics::default()
+        }
+    }
+}
+
+impl DeviceMetrics for ConsoleMetrics {
+    fn of_queue(&self, queue: u16) -> Option<&QueueMetrics> {
+        match QueueRole::of(queue) {
+            QueueRole::Rx(port) => self.ports.get(port).map(|port| &port.rx_queue),
+            QueueRole::Tx(port) => self.ports.get(port).map(|port| &port.tx_queue),
+            QueueRole::ControlRx => Some(&self.control_rx_queue),
+            QueueRole::ControlTx => Some(&self.control_tx_queue),
         }
     }
 }

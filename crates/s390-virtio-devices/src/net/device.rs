@@ -20,6 +20,7 @@ use super::mac::MacAddress;
 use super::metrics::NetMetrics;
 use crate::device::copy_config;
 use crate::event::QueueEvents;
+use crate::metrics::DeviceMetrics;
 use crate::rate_limiter::{RateLimiter, RateLimits};
 use crate::{ActivateError, Activation, Transport, VirtioDevice};
 
@@ -175,6 +176,10 @@ impl<T: Transport> VirtioDevice<T> for Net<T> {
 
     fn queue_events(&self) -> &[Arc<EventFd>] {
         self.events.as_slice()
+    }
+
+    fn device_metrics(&self) -> Option<Arc<dyn DeviceMetrics>> {
+        Some(self.metrics.clone())
     }
 
     fn activate(&mut self, activation: Activation<T>) -> Result<(), ActivateError> {

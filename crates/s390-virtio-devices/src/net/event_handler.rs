@@ -64,12 +64,12 @@ impl<T: Transport> MutEventSubscriber for Net<T> {
                 self.process_queue(TX_QUEUE);
             }
             data => {
-                let (queue, metrics) = match data {
-                    0 => (RX_QUEUE, &self.metrics.rx_queue),
-                    1 => (TX_QUEUE, &self.metrics.tx_queue),
-                    _ => (CTRL_QUEUE, &self.metrics.ctrl_queue),
+                let queue = match data {
+                    0 => RX_QUEUE,
+                    1 => TX_QUEUE,
+                    _ => CTRL_QUEUE,
                 };
-                self.events.take(queue, metrics);
+                self.events.take(queue);
                 self.process_queue(queue);
             }
         }

@@ -2,7 +2,8 @@
 //! What a network device counts: every frame ends in one of these numbers. What the host's kernel
 //! drops before it reaches the device, or behind it, the kernel counts at its interface.
 
-use crate::metrics::{Counter, QueueMetrics};
+use super::handler::{CTRL_QUEUE, RX_QUEUE, TX_QUEUE};
+use crate::metrics::{Counter, DeviceMetrics, QueueMetrics};
 
 /// Counters of a network device, seen from the guest: it receives from the backend.
 #[derive(Debug, Default)]
@@ -70,4 +71,15 @@ pub struct NetMetrics {
     pub ctrl_refused: Counter,
     /// Times that the backend was lost.
     pub link_errors: Counter,
+}
+
+impl DeviceMetrics for NetMetrics {
+    fn of_queue(&self, queue: u16) -> Option<&QueueMetrics> {
+        match queue {
+            RX_QUEUE => Some(&self.rx_queue),
+            TX_QUEUE => Some(&self.tx_queue),
+            CTRL_QUEUE => Some(&self.ctrl_queue),
+            _ => None,
+        }
+    }
 }

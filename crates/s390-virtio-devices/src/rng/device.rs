@@ -10,6 +10,7 @@ use vmm_sys_util::eventfd::EventFd;
 use super::handler::RngHandler;
 use super::metrics::RngMetrics;
 use crate::event::QueueEvents;
+use crate::metrics::DeviceMetrics;
 use crate::{ActivateError, Activation, Transport, VirtioDevice};
 
 /// Virtio device id of an entropy source (virtio 1.2, section 5).
@@ -85,6 +86,10 @@ impl<T: Transport> VirtioDevice<T> for Rng<T> {
 
     fn queue_events(&self) -> &[Arc<EventFd>] {
         self.events.as_slice()
+    }
+
+    fn device_metrics(&self) -> Option<Arc<dyn DeviceMetrics>> {
+        Some(self.metrics.clone())
     }
 
     fn activate(&mut self, activation: Activation<T>) -> Result<(), ActivateError> {

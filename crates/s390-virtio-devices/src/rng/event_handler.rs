@@ -15,7 +15,7 @@ impl<T: Transport> MutEventSubscriber for Rng<T> {
         if self.events.hold(events, ops) {
             return;
         }
-        self.events.take(0, &self.metrics.queue);
+        self.events.take(0);
         let Some(handler) = &mut self.handler else {
             return;
         };

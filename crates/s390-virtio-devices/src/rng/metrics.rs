@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What an entropy device counts.
 
-use crate::metrics::{Counter, QueueMetrics};
+use crate::metrics::{Counter, DeviceMetrics, QueueMetrics};
 
 /// Counters of an entropy device.
 #[derive(Debug, Default)]
@@ -17,4 +17,10 @@ pub struct RngMetrics {
     pub bytes: Counter,
     /// Times that the source failed.
     pub errors: Counter,
+}
+
+impl DeviceMetrics for RngMetrics {
+    fn of_queue(&self, queue: u16) -> Option<&QueueMetrics> {
+        (queue == 0).then_some(&self.queue)
+    }
 }

@@ -6,6 +6,7 @@
 pub mod echo;
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use event_manager::{EventManager, MutEventSubscriber, SubscriberOps};
@@ -32,7 +33,7 @@ pub const SET_STATUS: u64 = 2;
 
 /// Keeps what was injected.
 #[derive(Default)]
-pub struct RecordingVm(Mutex<Vec<ExternalInterrupt>>);
+pub struct RecordingVm(Mutex<Vec<ExternalInterrupt>>, AtomicBool);
 
 impl Vm for RecordingVm {
     fn create_vcpu(&self, _: u16) -> Result<Box<dyn Vcpu>> {
@@ -40,6 +41,9 @@ impl Vm for RecordingVm {
     }
 
     fn inject(&self, interrupt: ExternalInterrupt) -> Result<()> {
+        if self.1.load(Ordering::Relaxed) {
+            return Err(Error::Invalid("interruption: the queue is full"));
+        }
         self.0.lock().unwrap().push(interrupt);
         Ok(())
     }
@@ -111,6 +115,11 @@ impl Machine {
             .iter()
             .map(|i| (i.code, i.subcode, i.params, i.params2))
             .collect()
+    }
+
+    /// Whether the machine takes no interruption, as if too many were pending.
+    pub fn refuse_interrupts(&self, refuse: bool) {
+        self.vm.1.store(refuse, Ordering::Relaxed);
     }
 
     /// DIAGNOSE 0x500 as every Linux issues it; returns r2.
