@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! A validated chain: a private copy of where its buffers are, which no guest can change any more.
 
-use smallvec::SmallVec;
+use std::vec::Vec;
+
 use vm_memory::bitmap::BS;
 use vm_memory::{GuestAddress, GuestMemory};
 
@@ -19,6 +20,9 @@ pub struct Segment {
 /// Chains of up to this many buffers need no heap.
 const INLINE_SEGMENTS: usize = 4;
 
+/// What a chain of more buffers has room for at once.
+const SPILLED_SEGMENTS: usize = 32;
+
 /// A chain of buffers that the driver made available, already validated as a whole.
 ///
 /// It borrows nothing, so a device can keep it while the request is in flight and return it with
@@ -27,42 +31,71 @@ const INLINE_SEGMENTS: usize = 4;
 pub struct DescriptorChain {
     head_index: u16,
     /// How many of the segments are readable; the others follow and are writable.
-    num_readable: usize,
-    segments: SmallVec<[Segment; INLINE_SEGMENTS]>,
+    num_readable: u16,
+    /// The segments, as long as they are few.
+    few: [Segment; INLINE_SEGMENTS],
+    num_few: u16,
+    /// All segments, once they are many.
+    many: Vec<Segment>,
 }
 
 impl DescriptorChain {
-    #[inline]
+    #[inline(always)]
     pub(super) fn new(head_index: u16) -> Self {
+        let none = Segment {
+            addr: GuestAddress(0),
+            len: 0,
+        };
         DescriptorChain {
             head_index,
             num_readable: 0,
-            segments: SmallVec::new(),
+            few: [none; INLINE_SEGMENTS],
+            num_few: 0,
+            many: Vec::new(),
         }
     }
 
-    /// Appends a segment; the caller keeps readable ones before writable ones.
-    #[inline]
+    /// Appends a segment; the caller keeps readable ones before writable ones, and to 65535 in all.
+    #[inline(always)]
     pub(super) fn push(&mut self, segment: Segment, writable: bool) {
-        self.segments.push(segment);
-        if !writable {
-            self.num_readable += 1;
+        self.num_readable += u16::from(!writable);
+        if let Some(next) = self.few.get_mut(usize::from(self.num_few)) {
+            *next = segment;
+            self.num_few += 1;
+        } else {
+            if self.many.is_empty() {
+                self.many.reserve(SPILLED_SEGMENTS);
+                self.many.extend(self.few);
+            }
+            self.many.push(segment);
+        }
+    }
+
+    #[inline]
+    fn segments(&self) -> &[Segment] {
+        if self.many.is_empty() {
+            &self.few[..usize::from(self.num_few)]
+        } else {
+            &self.many
         }
     }
 
     /// Index of the chain's first descriptor, by which it is returned to the driver.
+    #[inline]
     pub fn head_index(&self) -> u16 {
         self.head_index
     }
 
     /// The buffers the device reads, in order.
+    #[inline]
     pub fn readable(&self) -> &[Segment] {
-        &self.segments[..self.num_readable]
+        &self.segments()[..usize::from(self.num_readable)]
     }
 
     /// The buffers the device writes, in order.
+    #[inline]
     pub fn writable(&self) -> &[Segment] {
-        &self.segments[self.num_readable..]
+        &self.segments()[usize::from(self.num_readable)..]
     }
 
     /// Bytes in all readable buffers.

@@ -4,16 +4,35 @@
 use core::marker::PhantomData;
 use core::sync::atomic::{fence, Ordering};
 
-use vm_memory::bitmap::BS;
+use vm_memory::bitmap::{BitmapSlice, BS};
 use vm_memory::{GuestAddress, GuestMemory};
 
-use super::ring::{Areas, AvailRing, DescTable};
+use super::ring::{region_at, Anywhere, Areas, AvailRing, DescTable, UsedRing};
 use super::walk::walk;
 use super::{DescriptorChain, DeviceQueue, Error, QueueState};
 use crate::geometry::{is_valid_size, AVAIL_RING_ALIGN, DESC_TABLE_ALIGN, USED_RING_ALIGN};
 use crate::{
     need_event, ByteOrder, Layout, RingFeatures, VIRTQ_AVAIL_F_NO_INTERRUPT, VIRTQ_USED_F_NO_NOTIFY,
 };
+
+/// Does an operation with the parts of the ring that it needs.
+///
+/// Nearly always they lie in one region of guest memory: then it takes a single lookup to find them.
+macro_rules! with_parts {
+    ($queue:ident, $mem:ident, [$first:ident $(, $other:ident)?], $operation:ident($($arg:expr),*)) => {{
+        $queue.check_ready()?;
+        if let Some(region) = region_at($mem, $queue.areas.$first) {
+            let parts = ($queue.areas.$first(&region), $($queue.areas.$other(&region))?);
+            if let (Ok($first), $(Ok($other))?) = parts {
+                return $queue.$operation(&$first, $(&$other,)? $($arg),*);
+            }
+        }
+        let place = Anywhere($mem);
+        let $first = $queue.areas.$first(&place)?;
+        $(let $other = $queue.areas.$other(&place)?;)?
+        $queue.$operation(&$first, $(&$other,)? $($arg),*)
+    }};
+}
 
 /// The device side of a split virtqueue whose ring has byte order `E`.
 ///
@@ -154,9 +173,14 @@ impl<E: ByteOrder> Queue<E> {
     /// [`Error::RingOutsideMemory`] unless each part lies in one piece of guest memory, [`Error::InUse`].
     pub fn activate<M: GuestMemory>(&mut self, mem: &M) -> Result<(), Error> {
         self.check_not_in_use()?;
-        self.areas.desc_table::<E, M>(mem)?;
-        self.areas.avail_ring::<E, M>(mem)?.idx(Ordering::Relaxed)?;
-        self.areas.used_ring::<E, M>(mem)?.idx(Ordering::Relaxed)?;
+        let place = Anywhere(mem);
+        self.areas.desc_table::<E, _>(&place)?;
+        self.areas
+            .avail_ring::<E, _>(&place)?
+            .idx(Ordering::Relaxed)?;
+        self.areas
+            .used_ring::<E, _>(&place)?
+            .idx(Ordering::Relaxed)?;
         self.ready = true;
         Ok(())
     }
@@ -229,7 +253,8 @@ impl<E: ByteOrder> Queue<E> {
     ///
     /// [`Error::NotReady`] or [`Error::RingOutsideMemory`].
     pub fn avail_idx<M: GuestMemory>(&self, mem: &M, order: Ordering) -> Result<u16, Error> {
-        self.avail(mem)?.idx(order)
+        self.check_ready()?;
+        self.areas.avail_ring::<E, _>(&Anywhere(mem))?.idx(order)
     }
 
     /// The device's index into the used ring, as it is in memory.
@@ -239,7 +264,7 @@ impl<E: ByteOrder> Queue<E> {
     /// [`Error::NotReady`] or [`Error::RingOutsideMemory`].
     pub fn used_idx<M: GuestMemory>(&self, mem: &M, order: Ordering) -> Result<u16, Error> {
         self.check_ready()?;
-        self.areas.used_ring::<E, M>(mem)?.idx(order)
+        self.areas.used_ring::<E, _>(&Anywhere(mem))?.idx(order)
     }
 
     /// The queue's state as plain data.
@@ -287,7 +312,12 @@ impl<E: ByteOrder> Queue<E> {
         mem: &'a M,
     ) -> Result<AvailIter<'a, E, M>, Error> {
         self.check_ready()?;
-        let (table, avail) = self.areas.driver_parts(mem)?;
+        let place = Anywhere(mem);
+        let mut table = self.areas.desc_table(&place)?;
+        if let Some(region) = region_at(mem, self.areas.desc_table) {
+            table.set_known(&region);
+        }
+        let avail = self.areas.avail_ring(&place)?;
         let avail_idx = self.checked_avail_idx(&avail)?;
         Ok(AvailIter {
             mem,
@@ -309,13 +339,21 @@ impl<E: ByteOrder> Queue<E> {
         &mut self,
         mem: &M,
     ) -> Result<Option<DescriptorChain>, Error> {
-        self.check_ready()?;
-        let (table, avail) = self.areas.driver_parts::<E, M>(mem)?;
-        if self.checked_avail_idx(&avail)? == self.next_avail {
+        with_parts!(self, mem, [desc_table, avail_ring], pop(mem))
+    }
+
+    #[inline(always)]
+    fn pop<M: GuestMemory, B: BitmapSlice>(
+        &mut self,
+        table: &DescTable<'_, E, B>,
+        avail: &AvailRing<'_, E, B>,
+        mem: &M,
+    ) -> Result<Option<DescriptorChain>, Error> {
+        if self.checked_avail_idx(avail)? == self.next_avail {
             return Ok(None);
         }
         let mut chain = DescriptorChain::new(avail.head(self.next_avail)?);
-        walk(mem, &table, &mut chain, self.features.indirect_desc)?;
+        walk(mem, table, &mut chain, self.features.indirect_desc)?;
         self.next_avail = self.next_avail.wrapping_add(1);
         Ok(Some(chain))
     }
@@ -337,7 +375,16 @@ impl<E: ByteOrder> Queue<E> {
         head_index: u16,
         len: u32,
     ) -> Result<(), Error> {
-        self.check_ready()?;
+        with_parts!(self, mem, [used_ring], add(head_index, len))
+    }
+
+    #[inline(always)]
+    fn add<B: BitmapSlice>(
+        &mut self,
+        used: &UsedRing<'_, E, B>,
+        head_index: u16,
+        len: u32,
+    ) -> Result<(), Error> {
         let size = self.size();
         if head_index >= size {
             return Err(Error::InvalidHead {
@@ -345,7 +392,6 @@ impl<E: ByteOrder> Queue<E> {
                 size,
             });
         }
-        let used = self.areas.used_ring::<E, M>(mem)?;
         used.set_element(self.next_used, u32::from(head_index), len)?;
         let next_used = self.next_used.wrapping_add(1);
         // The driver must see the element and the device's data once it sees the index.
@@ -365,9 +411,15 @@ impl<E: ByteOrder> Queue<E> {
         mem: &M,
         chains: &[(u16, u32)],
     ) -> Result<(), Error> {
-        self.check_ready()?;
+        with_parts!(self, mem, [used_ring], add_batch(chains))
+    }
+
+    fn add_batch<B: BitmapSlice>(
+        &mut self,
+        used: &UsedRing<'_, E, B>,
+        chains: &[(u16, u32)],
+    ) -> Result<(), Error> {
         let size = self.size();
-        let used = self.areas.used_ring::<E, M>(mem)?;
         let mut next_used = self.next_used;
         for &(head, len) in chains {
             if head >= size {
@@ -390,7 +442,14 @@ impl<E: ByteOrder> Queue<E> {
     ///
     /// [`Error::NotReady`] or [`Error::RingOutsideMemory`].
     pub fn needs_notification<M: GuestMemory>(&mut self, mem: &M) -> Result<bool, Error> {
-        let avail = self.avail(mem)?;
+        with_parts!(self, mem, [avail_ring], is_interrupt_due())
+    }
+
+    #[inline(always)]
+    fn is_interrupt_due<B: BitmapSlice>(
+        &mut self,
+        avail: &AvailRing<'_, E, B>,
+    ) -> Result<bool, Error> {
         let added = core::mem::take(&mut self.num_added);
         if added == 0 {
             return Ok(false);
@@ -421,8 +480,15 @@ impl<E: ByteOrder> Queue<E> {
     ///
     /// [`Error::NotReady`] or [`Error::RingOutsideMemory`].
     pub fn enable_notification<M: GuestMemory>(&mut self, mem: &M) -> Result<bool, Error> {
-        let avail = self.avail(mem)?;
-        let used = self.areas.used_ring::<E, M>(mem)?;
+        with_parts!(self, mem, [avail_ring, used_ring], ask_for_notification())
+    }
+
+    #[inline(always)]
+    fn ask_for_notification<B: BitmapSlice>(
+        &mut self,
+        avail: &AvailRing<'_, E, B>,
+        used: &UsedRing<'_, E, B>,
+    ) -> Result<bool, Error> {
         if self.features.event_idx {
             used.set_avail_event(self.next_avail)?;
         } else {
@@ -440,31 +506,21 @@ impl<E: ByteOrder> Queue<E> {
     ///
     /// [`Error::NotReady`] or [`Error::RingOutsideMemory`].
     pub fn disable_notification<M: GuestMemory>(&mut self, mem: &M) -> Result<(), Error> {
-        self.check_ready()?;
+        with_parts!(self, mem, [used_ring], ask_for_silence())
+    }
+
+    #[inline(always)]
+    fn ask_for_silence<B: BitmapSlice>(&mut self, used: &UsedRing<'_, E, B>) -> Result<(), Error> {
         // With EVENT_IDX notifications stop by themselves after the one that was asked for.
         if self.features.event_idx {
             return Ok(());
         }
-        self.areas
-            .used_ring::<E, M>(mem)?
-            .set_flags(VIRTQ_USED_F_NO_NOTIFY)
-    }
-
-    #[inline]
-    fn avail<'a, M: GuestMemory>(
-        &self,
-        mem: &'a M,
-    ) -> Result<AvailRing<'a, E, BS<'a, M::Bitmap>>, Error> {
-        self.check_ready()?;
-        self.areas.avail_ring(mem)
+        used.set_flags(VIRTQ_USED_F_NO_NOTIFY)
     }
 
     /// The driver's index; what it covers (heads and descriptors) is visible from here on.
-    #[inline]
-    fn checked_avail_idx<B: vm_memory::bitmap::BitmapSlice>(
-        &self,
-        avail: &AvailRing<'_, E, B>,
-    ) -> Result<u16, Error> {
+    #[inline(always)]
+    fn checked_avail_idx<B: BitmapSlice>(&self, avail: &AvailRing<'_, E, B>) -> Result<u16, Error> {
         let avail_idx = avail.idx(Ordering::Acquire)?;
         if avail_idx.wrapping_sub(self.next_avail) > self.size() {
             return Err(Error::AvailIndexAhead {
@@ -476,7 +532,7 @@ impl<E: ByteOrder> Queue<E> {
         Ok(avail_idx)
     }
 
-    #[inline]
+    #[inline(always)]
     fn check_ready(&self) -> Result<(), Error> {
         if self.ready {
             Ok(())
@@ -607,7 +663,8 @@ impl<E, M: GuestMemory> core::fmt::Debug for AvailIter<'_, E, M> {
 
 #[cfg(test)]
 mod tests {
-    use vm_memory::{Bytes, GuestMemoryMmap};
+    use vm_memory::bitmap::{AtomicBitmap, Bitmap};
+    use vm_memory::{Bytes, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
     use super::*;
     use crate::mock::MockDriver;
@@ -776,6 +833,54 @@ mod tests {
         let mut bytes = [0; 12];
         mem.read_slice(&mut bytes, GuestAddress(used)).unwrap();
         assert_eq!(bytes, [0, 0, 1, 0, 1, 0, 0, 0, 5, 0, 0, 0]);
+    }
+
+    #[test]
+    fn test_what_is_written_is_dirty() {
+        type Memory = GuestMemoryMmap<AtomicBitmap>;
+        type Operation = fn(&mut Queue<BigEndian>, &Memory);
+        let operations: [(Operation, bool); 6] = [
+            (
+                |queue, mem| assert_eq!(queue.pop_descriptor_chain(mem), Ok(None)),
+                false,
+            ),
+            (|queue, mem| queue.add_used(mem, 0, 0).unwrap(), true),
+            (
+                |queue, mem| queue.add_used_batch(mem, &[(0, 0)]).unwrap(),
+                true,
+            ),
+            (
+                |queue, mem| assert_eq!(queue.needs_notification(mem), Ok(false)),
+                false,
+            ),
+            (
+                |queue, mem| assert_eq!(queue.enable_notification(mem), Ok(false)),
+                true,
+            ),
+            (|queue, mem| queue.disable_notification(mem).unwrap(), true),
+        ];
+        for (operation, writes) in operations {
+            let regions = [(GuestAddress(0), 0x1000), (GuestAddress(0x1000), 0x8000)];
+            let mem = Memory::from_ranges(&regions).unwrap();
+            let mut queue = Queue::new(SIZE).unwrap();
+            let layout = Layout::legacy(SIZE).unwrap();
+            queue.set_layout(BASE, &layout).unwrap();
+            queue.activate(&mem).unwrap();
+            operation(&mut queue, &mem);
+            let dirty = |addr: u64| {
+                let region = mem.find_region(GuestAddress(addr)).unwrap();
+                region
+                    .bitmap()
+                    .dirty_at((addr - region.start_addr().0) as usize)
+            };
+            for page in (0..0x9000).step_by(0x1000) {
+                assert_eq!(
+                    dirty(page),
+                    writes && page == queue.used_ring(),
+                    "{page:#x}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -7,8 +7,11 @@
 use core::marker::PhantomData;
 use core::sync::atomic::Ordering;
 
-use vm_memory::bitmap::{BitmapSlice, WithBitmapSlice, BS};
-use vm_memory::{Bytes, GuestAddress, GuestMemory, Permissions, VolatileSlice};
+use vm_memory::bitmap::{BitmapSlice, BS};
+use vm_memory::{
+    Bytes, GuestAddress, GuestMemory, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress,
+    Permissions, VolatileSlice,
+};
 
 use super::Error;
 use crate::geometry::{
@@ -17,6 +20,108 @@ use crate::geometry::{
     USED_ELEMENT_SIZE,
 };
 use crate::{ByteOrder, Descriptor};
+
+/// A range of guest memory.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    start: u64,
+    len: u64,
+}
+
+impl Extent {
+    pub(super) const NONE: Extent = Extent { start: 0, len: 0 };
+
+    /// Whether all of `len` bytes (not zero) at `addr` are inside.
+    #[inline(always)]
+    pub(super) fn contains(&self, addr: u64, len: u32) -> bool {
+        let offset = addr.wrapping_sub(self.start);
+        offset < self.len && u64::from(len) <= self.len - offset
+    }
+}
+
+/// Where the parts of a queue are looked up.
+pub(super) trait Place<'a> {
+    type Bitmap: BitmapSlice;
+
+    /// `len` bytes of guest memory, if they are here and one piece of host memory.
+    fn slice(
+        &self,
+        addr: GuestAddress,
+        len: usize,
+        access: Permissions,
+    ) -> Option<VolatileSlice<'a, Self::Bitmap>>;
+
+    /// Guest memory that exists for sure.
+    fn extent(&self) -> Extent;
+}
+
+/// One region: where nearly every queue is, with all its parts and most of its buffers.
+pub(super) struct Region<'a, R> {
+    region: &'a R,
+    extent: Extent,
+}
+
+type RegionOf<M> = <<M as GuestMemory>::PhysicalMemory as GuestMemoryBackend>::R;
+
+/// The region with `addr`; an IOMMU shows none.
+#[inline(always)]
+pub(super) fn region_at<M: GuestMemory>(
+    mem: &M,
+    addr: GuestAddress,
+) -> Option<Region<'_, RegionOf<M>>> {
+    let region = mem.physical_memory()?.find_region(addr)?;
+    Some(Region {
+        region,
+        extent: Extent {
+            start: region.start_addr().0,
+            len: region.len(),
+        },
+    })
+}
+
+impl<'a, R: GuestMemoryRegion> Place<'a> for Region<'a, R> {
+    type Bitmap = BS<'a, R::B>;
+
+    #[inline(always)]
+    fn slice(
+        &self,
+        addr: GuestAddress,
+        len: usize,
+        _: Permissions,
+    ) -> Option<VolatileSlice<'a, Self::Bitmap>> {
+        let offset = MemoryRegionAddress(addr.0.wrapping_sub(self.extent.start));
+        let slice = self.region.get_slice(offset, len).ok()?;
+        (slice.len() == len).then_some(slice)
+    }
+
+    #[inline(always)]
+    fn extent(&self) -> Extent {
+        self.extent
+    }
+}
+
+/// All of guest memory, whatever it consists of.
+pub(super) struct Anywhere<'a, M>(pub(super) &'a M);
+
+impl<'a, M: GuestMemory> Place<'a> for Anywhere<'a, M> {
+    type Bitmap = BS<'a, M::Bitmap>;
+
+    #[inline]
+    fn slice(
+        &self,
+        addr: GuestAddress,
+        len: usize,
+        access: Permissions,
+    ) -> Option<VolatileSlice<'a, Self::Bitmap>> {
+        let slice = self.0.get_slices(addr, len, access).ok()?.next()?.ok()?;
+        (slice.len() == len).then_some(slice)
+    }
+
+    #[inline]
+    fn extent(&self) -> Extent {
+        Extent::NONE
+    }
+}
 
 /// Where a queue lies in guest memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,83 +133,43 @@ pub(super) struct Areas {
 }
 
 impl Areas {
-    #[inline]
-    pub(super) fn desc_table<'a, E: ByteOrder, M: GuestMemory>(
+    #[inline(always)]
+    pub(super) fn desc_table<'a, E: ByteOrder, P: Place<'a>>(
         &self,
-        mem: &'a M,
-    ) -> Result<DescTable<'a, E, BS<'a, M::Bitmap>>, Error> {
+        place: &P,
+    ) -> Result<DescTable<'a, E, P::Bitmap>, Error> {
         let len = desc_table_size(self.size);
-        Part::new(mem, self.desc_table, len, Permissions::Read).map(|part| DescTable {
-            part,
+        Ok(DescTable {
+            part: Part::new(place, self.desc_table, len, Permissions::Read)?,
             size: self.size,
+            known: place.extent(),
         })
     }
 
-    /// Table and available ring, which mostly lie side by side and then cost one lookup instead of two.
-    #[inline]
-    pub(super) fn driver_parts<'a, E: ByteOrder, M: GuestMemory>(
+    #[inline(always)]
+    pub(super) fn avail_ring<'a, E: ByteOrder, P: Place<'a>>(
         &self,
-        mem: &'a M,
-    ) -> Result<DriverParts<'a, E, BS<'a, M::Bitmap>>, Error> {
-        let table_len = desc_table_size(self.size);
-        let adjacent = self.desc_table.0.checked_add(table_len as u64) == Some(self.avail_ring.0);
-        if adjacent {
-            let len = table_len + avail_ring_size(self.size);
-            let slice = host_slice(mem, self.desc_table, len, Permissions::Read);
-            if let Some((table, avail)) = slice.and_then(|slice| slice.split_at(table_len).ok()) {
-                let table = DescTable {
-                    part: Part::from_slice(table, self.desc_table),
-                    size: self.size,
-                };
-                let avail = AvailRing {
-                    part: Part::from_slice(avail, self.avail_ring),
-                    size: self.size,
-                };
-                return Ok((table, avail));
-            }
-        }
-        Ok((self.desc_table(mem)?, self.avail_ring(mem)?))
-    }
-
-    #[inline]
-    pub(super) fn avail_ring<'a, E: ByteOrder, M: GuestMemory>(
-        &self,
-        mem: &'a M,
-    ) -> Result<AvailRing<'a, E, BS<'a, M::Bitmap>>, Error> {
+        place: &P,
+    ) -> Result<AvailRing<'a, E, P::Bitmap>, Error> {
         let len = avail_ring_size(self.size);
-        Part::new(mem, self.avail_ring, len, Permissions::Read).map(|part| AvailRing {
-            part,
+        Ok(AvailRing {
+            part: Part::new(place, self.avail_ring, len, Permissions::Read)?,
             size: self.size,
         })
     }
 
-    #[inline]
-    pub(super) fn used_ring<'a, E: ByteOrder, M: GuestMemory>(
+    #[inline(always)]
+    pub(super) fn used_ring<'a, E: ByteOrder, P: Place<'a>>(
         &self,
-        mem: &'a M,
-    ) -> Result<UsedRing<'a, E, BS<'a, M::Bitmap>>, Error> {
+        place: &P,
+    ) -> Result<UsedRing<'a, E, P::Bitmap>, Error> {
         let len = used_ring_size(self.size);
-        Part::new(mem, self.used_ring, len, Permissions::ReadWrite).map(|part| UsedRing {
-            part,
+        Ok(UsedRing {
+            part: Part::new(place, self.used_ring, len, Permissions::ReadWrite)?,
             size: self.size,
         })
     }
 }
-
-/// `len` bytes of guest memory, if they are one piece of host memory.
-#[inline]
-pub(super) fn host_slice<M: GuestMemory>(
-    mem: &M,
-    addr: GuestAddress,
-    len: usize,
-    access: Permissions,
-) -> Option<VolatileSlice<'_, BS<'_, M::Bitmap>>> {
-    let slice = mem.get_slices(addr, len, access).ok()?.next()?.ok()?;
-    (slice.len() == len).then_some(slice)
-}
-
-/// The parts that the driver writes.
-type DriverParts<'a, E, B> = (DescTable<'a, E, B>, AvailRing<'a, E, B>);
 
 /// A part of a queue in host memory.
 struct Part<'a, E, B> {
@@ -114,28 +179,20 @@ struct Part<'a, E, B> {
 }
 
 impl<'a, E: ByteOrder, B: BitmapSlice> Part<'a, E, B> {
-    #[inline]
-    fn new<M>(
-        mem: &'a M,
+    #[inline(always)]
+    fn new<P: Place<'a, Bitmap = B>>(
+        place: &P,
         addr: GuestAddress,
         len: usize,
         access: Permissions,
-    ) -> Result<Self, Error>
-    where
-        M: GuestMemory,
-        M::Bitmap: WithBitmapSlice<'a, S = B>,
-    {
-        host_slice(mem, addr, len, access)
-            .map(|slice| Part::from_slice(slice, addr))
-            .ok_or(Error::RingOutsideMemory { addr: addr.0, len })
-    }
-
-    #[inline]
-    fn from_slice(slice: VolatileSlice<'a, B>, addr: GuestAddress) -> Self {
-        Part {
-            slice,
-            addr,
-            _order: PhantomData,
+    ) -> Result<Self, Error> {
+        match place.slice(addr, len, access) {
+            Some(slice) => Ok(Part {
+                slice,
+                addr,
+                _order: PhantomData,
+            }),
+            None => Err(Error::RingOutsideMemory { addr: addr.0, len }),
         }
     }
 
@@ -148,7 +205,7 @@ impl<'a, E: ByteOrder, B: BitmapSlice> Part<'a, E, B> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn load(&self, offset: usize, order: Ordering) -> Result<u16, Error> {
         match self.slice.load::<u16>(offset, order) {
             Ok(value) => Ok(E::u16(value)),
@@ -156,11 +213,12 @@ impl<'a, E: ByteOrder, B: BitmapSlice> Part<'a, E, B> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn store(&self, offset: usize, value: u16, order: Ordering) -> Result<(), Error> {
-        self.slice
-            .store(E::u16(value), offset, order)
-            .map_err(|_| self.error())
+        match self.slice.store(E::u16(value), offset, order) {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.error()),
+        }
     }
 }
 
@@ -168,6 +226,7 @@ impl<'a, E: ByteOrder, B: BitmapSlice> Part<'a, E, B> {
 pub(super) struct DescTable<'a, E, B> {
     part: Part<'a, E, B>,
     size: u16,
+    known: Extent,
 }
 
 impl<E: ByteOrder, B: BitmapSlice> DescTable<'_, E, B> {
@@ -175,8 +234,18 @@ impl<E: ByteOrder, B: BitmapSlice> DescTable<'_, E, B> {
         self.size
     }
 
+    pub(super) fn set_known<'p, P: Place<'p>>(&mut self, place: &P) {
+        self.known = place.extent();
+    }
+
+    /// Guest memory that exists for sure.
+    #[inline(always)]
+    pub(super) fn known(&self) -> Extent {
+        self.known
+    }
+
     /// The descriptor at `index`, read once; `None` outside the table.
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, index: u16) -> Option<Descriptor> {
         let offset = Descriptor::SIZE * usize::from(index);
         read_descriptor::<E, B>(&self.part.slice, offset)
@@ -184,19 +253,20 @@ impl<E: ByteOrder, B: BitmapSlice> DescTable<'_, E, B> {
 }
 
 /// The descriptor at `offset` bytes in a table, each byte read once; `None` outside the table.
-#[inline]
+#[inline(always)]
 pub(super) fn read_descriptor<E: ByteOrder, B: BitmapSlice>(
     table: &VolatileSlice<'_, B>,
     offset: usize,
 ) -> Option<Descriptor> {
     let mut bytes = [0; Descriptor::SIZE];
-    let half = |offset| table.load::<u64>(offset, Ordering::Relaxed);
+    let entry = table.subslice(offset, Descriptor::SIZE).ok()?;
+    let half = |offset| entry.load::<u64>(offset, Ordering::Relaxed);
     // Aligned, as a queue's own table is, two loads do.
-    if let Ok(first) = half(offset) {
+    if let Ok(first) = half(0) {
         bytes[..8].copy_from_slice(&first.to_ne_bytes());
-        bytes[8..].copy_from_slice(&half(offset + 8).ok()?.to_ne_bytes());
+        bytes[8..].copy_from_slice(&half(8).ok()?.to_ne_bytes());
     } else {
-        table.read_slice(&mut bytes, offset).ok()?;
+        entry.read_slice(&mut bytes, 0).ok()?;
     }
     Some(Descriptor::from_bytes::<E>(bytes))
 }
@@ -208,18 +278,18 @@ pub(super) struct AvailRing<'a, E, B> {
 }
 
 impl<E: ByteOrder, B: BitmapSlice> AvailRing<'_, E, B> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn flags(&self) -> Result<u16, Error> {
         self.part.load(RING_FLAGS_OFFSET, Ordering::Relaxed)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn idx(&self, order: Ordering) -> Result<u16, Error> {
         self.part.load(RING_IDX_OFFSET, order)
     }
 
     /// The head at `idx`, which counts modulo 2^16.
-    #[inline]
+    #[inline(always)]
     pub(super) fn head(&self, idx: u16) -> Result<u16, Error> {
         let slot = usize::from(idx & (self.size - 1));
         self.part.load(
@@ -228,7 +298,7 @@ impl<E: ByteOrder, B: BitmapSlice> AvailRing<'_, E, B> {
         )
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn used_event(&self) -> Result<u16, Error> {
         self.part
             .load(used_event_offset(self.size), Ordering::Relaxed)
@@ -242,23 +312,23 @@ pub(super) struct UsedRing<'a, E, B> {
 }
 
 impl<E: ByteOrder, B: BitmapSlice> UsedRing<'_, E, B> {
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_flags(&self, flags: u16) -> Result<(), Error> {
         self.part.store(RING_FLAGS_OFFSET, flags, Ordering::Relaxed)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn idx(&self, order: Ordering) -> Result<u16, Error> {
         self.part.load(RING_IDX_OFFSET, order)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_idx(&self, idx: u16, order: Ordering) -> Result<(), Error> {
         self.part.store(RING_IDX_OFFSET, idx, order)
     }
 
     /// Writes the element at `idx`, which counts modulo 2^16.
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_element(&self, idx: u16, id: u32, len: u32) -> Result<(), Error> {
         let slot = usize::from(idx & (self.size - 1));
         let offset = RING_ELEMENTS_OFFSET + USED_ELEMENT_SIZE * slot;
@@ -273,7 +343,7 @@ impl<E: ByteOrder, B: BitmapSlice> UsedRing<'_, E, B> {
             .map_err(|_| self.part.error())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn set_avail_event(&self, idx: u16) -> Result<(), Error> {
         self.part
             .store(avail_event_offset(self.size), idx, Ordering::Relaxed)

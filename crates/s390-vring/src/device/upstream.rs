@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 use virtio_queue::{Queue, QueueOwnedT, QueueT};
 use vm_memory::{Bytes, GuestAddress, GuestMemory};
 
-use super::ring::Areas;
+use super::ring::{Anywhere, Areas};
 use super::walk::walk;
 use super::{DescriptorChain, DeviceQueue, Error};
 use crate::geometry::{avail_ring_size, RING_FLAGS_OFFSET};
@@ -40,7 +40,7 @@ impl DeviceQueue for Queue {
         // Indirect tables always: the queue does not know whether they were negotiated.
         let mut chain = DescriptorChain::new(head);
         let walked = areas
-            .desc_table::<LittleEndian, M>(mem)
+            .desc_table::<LittleEndian, _>(&Anywhere(mem))
             .and_then(|table| walk(mem, &table, &mut chain, true));
         if walked.is_err() {
             QueueOwnedT::go_to_previous_position(self);
@@ -80,7 +80,7 @@ impl DeviceQueue for Queue {
             return Err(Error::InvalidHead { head, size });
         }
         let areas = areas(self);
-        let used = areas.used_ring::<LittleEndian, M>(mem)?;
+        let used = areas.used_ring::<LittleEndian, _>(&Anywhere(mem))?;
         let mut next_used = self.next_used();
         for &(head, len) in others {
             used.set_element(next_used, u32::from(head), len)?;

@@ -5,11 +5,9 @@
 //! changes it meanwhile gains nothing. Descriptors of zero bytes are legal, carry nothing and are left out.
 
 use vm_memory::bitmap::BitmapSlice;
-use vm_memory::{
-    Address, Bytes, GuestAddress, GuestMemory, GuestMemoryBackend, GuestMemoryRegion, Permissions,
-};
+use vm_memory::{Bytes, GuestAddress, GuestMemory, Permissions};
 
-use super::ring::{host_slice, read_descriptor, DescTable};
+use super::ring::{read_descriptor, region_at, DescTable, Extent, Place};
 use super::{DescriptorChain, Error, Segment};
 use crate::{ByteOrder, Descriptor};
 
@@ -20,7 +18,7 @@ use crate::{ByteOrder, Descriptor};
 pub const MAX_INDIRECT_CHAIN: u16 = 1024;
 
 /// Follows the descriptors from the head of `chain` on and fills it, or says what is wrong with them.
-#[inline]
+#[inline(always)]
 pub(super) fn walk<E, B, M>(
     mem: &M,
     table: &DescTable<'_, E, B>,
@@ -32,22 +30,21 @@ where
     B: BitmapSlice,
     M: GuestMemory,
 {
+    let size = table.size();
     let head = chain.head_index();
-    let mut walk = Walk {
-        mem,
-        chain,
+    let mut rules = Rules {
+        head,
         count: 0,
-        max: table.size(),
+        max: size,
         bytes: 0,
         writable: false,
-        known: None,
+        known: table.known(),
     };
     let mut index = head;
     loop {
-        let desc = table.get(index).ok_or(Error::DescriptorIndex {
-            index,
-            size: table.size(),
-        })?;
+        let Some(desc) = table.get(index) else {
+            return Err(Error::DescriptorIndex { index, size });
+        };
         if desc.refers_to_indirect_table() {
             if !indirect_allowed {
                 return Err(Error::IndirectNotNegotiated { head });
@@ -55,9 +52,9 @@ where
             if desc.has_next() {
                 return Err(Error::IndirectMisplaced { head });
             }
-            return walk.indirect::<E>(desc);
+            return walk_indirect::<E, M>(mem, chain, rules, desc);
         }
-        walk.add(desc)?;
+        rules.add(mem, chain, desc)?;
         if !desc.has_next() {
             return Ok(());
         }
@@ -65,71 +62,92 @@ where
     }
 }
 
-/// A chain in the making.
-struct Walk<'m, M> {
-    mem: &'m M,
-    chain: &'m mut DescriptorChain,
+/// Follows the table that `desc`, the last direct descriptor, refers to. Its write flag has no meaning.
+#[inline(never)]
+fn walk_indirect<E: ByteOrder, M: GuestMemory>(
+    mem: &M,
+    chain: &mut DescriptorChain,
+    mut rules: Rules,
+    desc: Descriptor,
+) -> Result<(), Error> {
+    rules.max = rules.max.max(MAX_INDIRECT_CHAIN);
+    let (addr, len) = (GuestAddress(desc.addr), desc.len as usize);
+    if let Some(region) = region_at(mem, addr) {
+        if let Some(table) = region.slice(addr, len, Permissions::Read) {
+            rules.known = region.extent();
+            return follow(mem, chain, rules, &desc, |offset| {
+                read_descriptor::<E, _>(&table, offset)
+            });
+        }
+    }
+    // The table crosses a border between regions, or an IOMMU is in between.
+    follow(mem, chain, rules, &desc, |offset| {
+        let mut bytes = [0; Descriptor::SIZE];
+        let addr = desc.addr.checked_add(offset as u64)?;
+        mem.read_slice(&mut bytes, GuestAddress(addr)).ok()?;
+        Some(Descriptor::from_bytes::<E>(bytes))
+    })
+}
+
+/// Follows the table that `desc` refers to, whose entries `read` gets by their offset.
+#[inline(always)]
+fn follow<M: GuestMemory>(
+    mem: &M,
+    chain: &mut DescriptorChain,
+    mut rules: Rules,
+    desc: &Descriptor,
+    read: impl Fn(usize) -> Option<Descriptor>,
+) -> Result<(), Error> {
+    let Some(size) = table_size(desc.len) else {
+        return Err(Error::IndirectTableLength { len: desc.len });
+    };
+    rules.check_range(mem, desc.addr, desc.len, Permissions::Read)?;
+    let mut index = 0;
+    loop {
+        if index >= size {
+            return Err(Error::DescriptorIndex { index, size });
+        }
+        let Some(entry) = read(Descriptor::SIZE * usize::from(index)) else {
+            return Err(Error::SegmentOutsideMemory {
+                addr: desc.addr,
+                len: desc.len,
+            });
+        };
+        if entry.refers_to_indirect_table() {
+            return Err(Error::IndirectMisplaced { head: rules.head });
+        }
+        rules.add(mem, chain, entry)?;
+        if !entry.has_next() {
+            return Ok(());
+        }
+        index = entry.next;
+    }
+}
+
+/// What a chain must keep to, and what its descriptors so far add up to.
+#[derive(Clone, Copy)]
+struct Rules {
+    head: u16,
+    /// Descriptors so far, and how many there may be.
     count: u16,
     max: u16,
     bytes: u32,
     /// Whether a writable descriptor has been seen.
     writable: bool,
-    /// A range of guest memory, from first to last address, that is known to exist.
-    known: Option<(u64, u64)>,
+    /// A part of guest memory that is known to exist.
+    known: Extent,
 }
 
-impl<M: GuestMemory> Walk<'_, M> {
-    /// Follows the table that `desc`, the last direct descriptor, refers to. Its write flag has no meaning.
-    fn indirect<E: ByteOrder>(mut self, desc: Descriptor) -> Result<(), Error> {
-        let head = self.chain.head_index();
-        let Some(size) = table_size(desc.len) else {
-            return Err(Error::IndirectTableLength { len: desc.len });
-        };
-        self.check(desc.addr, desc.len, Permissions::Read)?;
-        let table = host_slice(
-            self.mem,
-            GuestAddress(desc.addr),
-            desc.len as usize,
-            Permissions::Read,
-        );
-        self.max = self.max.max(MAX_INDIRECT_CHAIN);
-        let mut index = 0;
-        loop {
-            if index >= size {
-                return Err(Error::DescriptorIndex { index, size });
-            }
-            let offset = Descriptor::SIZE * usize::from(index);
-            let entry = match &table {
-                Some(table) => read_descriptor::<E, _>(table, offset),
-                // The table crosses a border between regions.
-                None => self.read_at::<E>(desc.addr, offset),
-            }
-            .ok_or(Error::SegmentOutsideMemory {
-                addr: desc.addr,
-                len: desc.len,
-            })?;
-            if entry.refers_to_indirect_table() {
-                return Err(Error::IndirectMisplaced { head });
-            }
-            self.add(entry)?;
-            if !entry.has_next() {
-                return Ok(());
-            }
-            index = entry.next;
-        }
-    }
-
-    /// The descriptor `offset` bytes into the table at `table`, which lies within guest memory.
-    fn read_at<E: ByteOrder>(&self, table: u64, offset: usize) -> Option<Descriptor> {
-        let mut bytes = [0; Descriptor::SIZE];
-        let addr = table.checked_add(offset as u64)?;
-        self.mem.read_slice(&mut bytes, GuestAddress(addr)).ok()?;
-        Some(Descriptor::from_bytes::<E>(bytes))
-    }
-
-    #[inline]
-    fn add(&mut self, desc: Descriptor) -> Result<(), Error> {
-        let head = self.chain.head_index();
+impl Rules {
+    /// Adds a descriptor to the chain.
+    #[inline(always)]
+    fn add<M: GuestMemory>(
+        &mut self,
+        mem: &M,
+        chain: &mut DescriptorChain,
+        desc: Descriptor,
+    ) -> Result<(), Error> {
+        let head = self.head;
         if self.count == self.max {
             return Err(Error::ChainTooLong {
                 head,
@@ -145,54 +163,57 @@ impl<M: GuestMemory> Walk<'_, M> {
         if desc.len == 0 {
             return Ok(());
         }
-        self.bytes = self
-            .bytes
-            .checked_add(desc.len)
-            .ok_or(Error::ChainTooLarge { head })?;
+        let Some(bytes) = self.bytes.checked_add(desc.len) else {
+            return Err(Error::ChainTooLarge { head });
+        };
+        self.bytes = bytes;
         let access = if writable {
             Permissions::Write
         } else {
             Permissions::Read
         };
-        self.check(desc.addr, desc.len, access)?;
+        self.check_range(mem, desc.addr, desc.len, access)?;
         let segment = Segment {
             addr: GuestAddress(desc.addr),
             len: desc.len,
         };
-        self.chain.push(segment, writable);
+        chain.push(segment, writable);
         Ok(())
     }
 
     /// Checks that `len` bytes (not zero) at `addr` are guest memory, asking for its regions only when
     /// the answer does not follow from the last one.
-    #[inline]
-    fn check(&mut self, addr: u64, len: u32, access: Permissions) -> Result<(), Error> {
-        let last = addr.checked_add(u64::from(len) - 1);
-        if last.is_some_and(|last| self.is_known(addr, last) || self.look_up(addr, last, access)) {
-            Ok(())
-        } else {
-            Err(Error::SegmentOutsideMemory { addr, len })
-        }
-    }
-
-    fn look_up(&mut self, first: u64, last: u64, access: Permissions) -> bool {
-        let memory = self.mem.physical_memory();
-        if let Some(region) = memory.and_then(|memory| memory.find_region(GuestAddress(first))) {
-            let (start, end) = (region.start_addr(), region.last_addr());
-            self.known = Some((start.raw_value(), end.raw_value()));
-            if self.is_known(first, last) {
-                return true;
+    #[inline(always)]
+    fn check_range<M: GuestMemory>(
+        &mut self,
+        mem: &M,
+        addr: u64,
+        len: u32,
+        access: Permissions,
+    ) -> Result<(), Error> {
+        if !self.known.contains(addr, len) {
+            match look_up(mem, addr, len, access) {
+                Some(known) => self.known = known,
+                None => return Err(Error::SegmentOutsideMemory { addr, len }),
             }
         }
-        let len = (last - first) as usize + 1;
-        self.mem.check_range(GuestAddress(first), len, access)
+        Ok(())
     }
+}
 
-    #[inline]
-    fn is_known(&self, first: u64, last: u64) -> bool {
-        self.known
-            .is_some_and(|(start, end)| start <= first && last <= end)
+/// What is known of guest memory if `len` bytes at `addr` are part of it.
+#[cold]
+#[inline(never)]
+fn look_up<M: GuestMemory>(mem: &M, addr: u64, len: u32, access: Permissions) -> Option<Extent> {
+    if let Some(region) = region_at(mem, GuestAddress(addr)) {
+        if region.extent().contains(addr, len) {
+            return Some(region.extent());
+        }
     }
+    // It may lie in several regions.
+    addr.checked_add(u64::from(len) - 1)?;
+    mem.check_range(GuestAddress(addr), len as usize, access)
+        .then_some(Extent::NONE)
 }
 
 /// Entries of an indirect table of `len` bytes, if it may have that length.
