@@ -32,21 +32,40 @@ const PORT_NAME: u16 = 7;
 /// What is known of the ports, with the messages that wait for the guest.
 #[derive(Debug)]
 pub(super) struct Control<E> {
-    /// The port's names; the first port is the console, which has none.
-    names: Vec<String>,
-    /// Whether the guest has opened its end.
-    open: Vec<bool>,
+    /// The first port is the console.
+    ports: Vec<Port>,
     size: Option<ConsoleSize>,
     waiting: VecDeque<Vec<u8>>,
     order: PhantomData<fn() -> E>,
 }
 
+/// What is known of a port.
+#[derive(Debug)]
+struct Port {
+    /// The console has none.
+    name: String,
+    /// The guest has made a place for it.
+    ready: bool,
+    /// The guest has opened its end.
+    open: bool,
+    /// Who is at the host's end.
+    peer: Option<u64>,
+    /// Who is there as far as the guest has been told.
+    told: Option<u64>,
+}
+
 impl<E: ByteOrder> Control<E> {
-    /// A console of this size, and ports with these names.
+    /// A console of this size, and ports with these names; nobody is at the host's ends.
     pub(super) fn new(names: Vec<String>, size: Option<ConsoleSize>) -> Self {
+        let port = |name| Port {
+            name,
+            ready: false,
+            open: false,
+            peer: None,
+            told: None,
+        };
         Control {
-            open: vec![false; names.len()],
-            names,
+            ports: names.into_iter().map(port).collect(),
             size,
             waiting: VecDeque::new(),
             order: PhantomData,
@@ -55,7 +74,14 @@ impl<E: ByteOrder> Control<E> {
 
     /// The guest's end of a port is open.
     pub(super) fn is_open(&self, port: usize) -> bool {
-        self.open.get(port).copied().unwrap_or(false)
+        self.ports.get(port).is_some_and(|port| port.open)
+    }
+
+    /// This is who is at the host's end of a port.
+    pub(super) fn set_peer(&mut self, port: usize, peer: Option<u64>) {
+        if let Some(port) = self.ports.get_mut(port) {
+            port.peer = peer;
+        }
     }
 
     /// Too many messages wait: the guest has to take some before it is listened to.
@@ -63,9 +89,29 @@ impl<E: ByteOrder> Control<E> {
         self.waiting.len() >= MAX_WAITING
     }
 
-    /// The message that the guest is to hear next.
-    pub(super) fn next(&self) -> Option<&[u8]> {
+    /// The message that the guest is to hear next. Who came and went while it did not listen, it
+    /// does not hear of: no list of them grows.
+    pub(super) fn next(&mut self) -> Option<&[u8]> {
+        if self.waiting.is_empty() {
+            self.say_peer();
+        }
         self.waiting.front().map(Vec::as_slice)
+    }
+
+    /// Tells of a port whose peer is another than the guest believes. One that has another peer was
+    /// closed in between.
+    fn say_peer(&mut self) {
+        let differs = |port: &Port| port.ready && port.told != port.peer;
+        let Some(number) = self.ports.iter().position(differs) else {
+            return;
+        };
+        let port = &mut self.ports[number];
+        port.told = match port.told {
+            Some(_) => None,
+            None => port.peer,
+        };
+        let value = u16::from(port.told.is_some());
+        self.say(number, PORT_OPEN, value, &[]);
     }
 
     /// The guest has got it.
@@ -87,21 +133,23 @@ impl<E: ByteOrder> Control<E> {
         let value = E::u16(u16::from_ne_bytes([v0, v1]));
         match event {
             DEVICE_READY if value != 0 => {
-                for port in 0..self.names.len() {
+                for port in 0..self.ports.len() {
                     self.say(port, DEVICE_ADD, 1, &[]);
                 }
             }
             // It could not allocate what it needs.
             DEVICE_READY => {}
-            PORT_READY if port < self.names.len() => self.introduce(port, value != 0),
-            PORT_OPEN if port < self.names.len() => self.open[port] = value != 0,
+            PORT_READY if port < self.ports.len() => self.introduce(port, value != 0),
+            PORT_OPEN if port < self.ports.len() => self.ports[port].open = value != 0,
             _ => return false,
         }
         true
     }
 
-    /// Tells what a port is, which the host's end of is always open.
+    /// Tells what a port is. Who is at the host's end comes behind.
     fn introduce(&mut self, port: usize, ready: bool) {
+        self.ports[port].ready = ready;
+        self.ports[port].told = None;
         if !ready {
             return;
         }
@@ -109,11 +157,10 @@ impl<E: ByteOrder> Control<E> {
             self.say(port, CONSOLE_PORT, 1, &[]);
             self.say_size();
         }
-        let name = self.names[port].clone();
+        let name = self.ports[port].name.clone();
         if !name.is_empty() {
             self.say(port, PORT_NAME, 1, name.as_bytes());
         }
-        self.say(port, PORT_OPEN, 1, &[]);
     }
 
     fn say_size(&mut self) {
@@ -146,11 +193,19 @@ mod tests {
             columns: 80,
             rows: 24,
         };
-        Control::new(vec![String::new(), "log".to_owned()], Some(size))
+        let mut control = Control::new(vec![String::new(), "log".to_owned()], Some(size));
+        control.set_peer(0, Some(0));
+        control.set_peer(1, Some(0));
+        control
     }
 
     fn said<E: ByteOrder>(control: &mut Control<E>) -> Vec<Vec<u8>> {
-        control.waiting.drain(..).collect()
+        let mut said = Vec::new();
+        while let Some(message) = control.next() {
+            said.push(message.to_vec());
+            control.next_is_done();
+        }
+        said
     }
 
     #[test]
@@ -183,6 +238,37 @@ mod tests {
         assert!(control.is_open(1) && !control.is_open(0));
         assert!(control.hear([0, 0, 0, 1, 0, 6, 0, 0]));
         assert!(!control.is_open(1));
+    }
+
+    #[test]
+    fn a_guest_hears_of_peers_one_by_one_and_of_each_once() {
+        let mut control = control::<BigEndian>();
+        let open = |value| vec![0, 0, 0, 1, 0, 6, 0, value];
+        control.set_peer(1, None);
+        // Of a port that the guest does not know it hears nothing.
+        control.set_peer(1, Some(1));
+        control.set_peer(9, Some(1));
+        assert!(said(&mut control).is_empty());
+        control.set_peer(1, None);
+        control.hear([0, 0, 0, 1, 0, 3, 0, 1]);
+        assert_eq!(said(&mut control), [b"\0\0\0\x01\0\x07\0\x01log"]);
+        control.set_peer(1, Some(2));
+        assert_eq!(said(&mut control), [open(1)]);
+        control.set_peer(1, Some(3));
+        assert_eq!(said(&mut control), [open(0), open(1)]);
+        for peer in 4..1000 {
+            control.set_peer(1, Some(peer));
+            control.set_peer(1, None);
+        }
+        assert!(control.waiting.is_empty());
+        assert_eq!(said(&mut control), [open(0)]);
+        // A place that is made again is introduced again, one that is not there hears nothing.
+        control.set_peer(1, Some(1000));
+        control.hear([0, 0, 0, 1, 0, 3, 0, 1]);
+        assert_eq!(said(&mut control).len(), 2);
+        control.hear([0, 0, 0, 1, 0, 3, 0, 0]);
+        control.set_peer(1, None);
+        assert!(said(&mut control).is_empty());
     }
 
     #[test]

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Features, configuration space and life of a console.
 
-use std::io::{self, Write};
+use std::io;
 use std::sync::Arc;
 
 use s390_vring::ByteOrder;
 use vmm_sys_util::eventfd::EventFd;
 
+use super::backend::PortBackend;
 use super::control::Control;
 use super::handler::{ConsoleHandler, QueueRole};
 use super::input::ConsoleInput;
@@ -36,8 +37,8 @@ pub struct ConsoleSize {
     pub rows: u16,
 }
 
-/// A console, and other ports beside it if there are any. Output goes to a sink at once, input
-/// comes from a buffer.
+/// A console, and other ports beside it if there are any. Output goes to a [`PortBackend`], input
+/// comes from there and from a buffer.
 pub struct Console<T: Transport> {
     /// The first is the console.
     pub(super) ports: Vec<Port>,
@@ -51,8 +52,21 @@ pub struct Console<T: Transport> {
 /// The host's end of a port.
 pub(super) struct Port {
     name: String,
-    pub(super) output: Box<dyn Write + Send>,
+    pub(super) backend: Box<dyn PortBackend>,
     pub(super) input: ConsoleInput,
+    /// Who was at the backend when the device looked last.
+    pub(super) peer: Option<u64>,
+}
+
+impl Port {
+    fn new(name: &str, backend: Box<dyn PortBackend>) -> io::Result<Self> {
+        Ok(Port {
+            name: name.to_owned(),
+            peer: backend.peer(),
+            backend,
+            input: ConsoleInput::new()?,
+        })
+    }
 }
 
 impl<T: Transport> std::fmt::Debug for Console<T> {
@@ -65,34 +79,25 @@ impl<T: Transport> std::fmt::Debug for Console<T> {
 }
 
 impl<T: Transport> Console<T> {
-    /// A console that prints to `output`, which should not block: guests wait for it. Only with
-    /// a `size` can it be resized later.
+    /// A console whose host's end is `backend`, which must not block: all devices wait for it. Only
+    /// with a `size` can it be resized later.
     ///
     /// # Errors
     ///
     /// The host is out of file descriptors.
-    pub fn new(output: Box<dyn Write + Send>, size: Option<ConsoleSize>) -> io::Result<Self> {
-        let console = Port {
-            name: String::new(),
-            output,
-            input: ConsoleInput::new()?,
-        };
-        Self::with_ports(vec![console], size)
+    pub fn new(backend: Box<dyn PortBackend>, size: Option<ConsoleSize>) -> io::Result<Self> {
+        Self::with_ports(vec![Port::new("", backend)?], size)
     }
 
-    /// The same console with one more port, which prints to `output`. The guest finds it by its
+    /// The same console with one more port, whose host's end is `backend`. The guest finds it by its
     /// `name`, if it knows of ports: Linux since 2.6.34. The name should be short, for the guest
     /// has to have room for it.
     ///
     /// # Errors
     ///
     /// The host is out of file descriptors.
-    pub fn with_port(mut self, name: &str, output: Box<dyn Write + Send>) -> io::Result<Self> {
-        self.ports.push(Port {
-            name: name.to_owned(),
-            output,
-            input: ConsoleInput::new()?,
-        });
+    pub fn with_port(mut self, name: &str, backend: Box<dyn PortBackend>) -> io::Result<Self> {
+        self.ports.push(Port::new(name, backend)?);
         Self::with_ports(self.ports, self.size)
     }
 
@@ -191,13 +196,17 @@ impl<T: Transport> VirtioDevice<T> for Console<T> {
         }
         let multiport = activation.driver_features >> VIRTIO_CONSOLE_F_MULTIPORT & 1 != 0;
         let names = || self.ports.iter().map(|port| port.name.clone()).collect();
-        self.handler = Some(ConsoleHandler::new(
+        let mut handler = ConsoleHandler::new(
             activation.memory,
             activation.queues,
             activation.driver,
             multiport.then(|| Control::new(names(), self.size)),
             self.metrics.clone(),
-        ));
+        );
+        for (number, port) in self.ports.iter().enumerate() {
+            handler.set_peer(number, port.peer);
+        }
+        self.handler = Some(handler);
         Ok(())
     }
 

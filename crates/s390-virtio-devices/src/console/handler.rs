@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The loops of the queues: free of file descriptors and threads.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::sync::Arc;
 
+use super::backend::PortBackend;
 use super::control::{Control, MESSAGE};
 use super::device::ConsoleSize;
 use super::input::ConsoleInput;
-use super::metrics::ConsoleMetrics;
+use super::metrics::{ConsoleMetrics, PortMetrics};
 use crate::drain::{ChainError, Disposition, Drain, HandlerError};
 use crate::{Progress, SignalDriver, Transport};
 
-/// Bytes moved at a time between guest memory and sink.
+/// Bytes moved at a time between guest memory and backend.
 const CHUNK: usize = 4096;
 
 /// What a queue of a console is for.
@@ -61,8 +62,18 @@ pub(super) struct ConsoleHandler<T: Transport> {
     queues: Vec<T::Queue>,
     /// Only with a driver that knows of more than one port.
     control: Option<Control<T::Order>>,
+    /// Of each port, what was printed of a chain for which there was not room enough.
+    begun: Vec<Begun>,
     pub(super) driver: Arc<dyn SignalDriver>,
     metrics: Arc<ConsoleMetrics>,
+}
+
+/// The beginning of the chain that is next.
+#[derive(Copy, Clone, Debug, Default)]
+struct Begun {
+    bytes: usize,
+    /// Who got them. The rest is for nobody else.
+    peer: Option<u64>,
 }
 
 impl<T: Transport> std::fmt::Debug for ConsoleHandler<T> {
@@ -85,12 +96,29 @@ impl<T: Transport> ConsoleHandler<T> {
             memory,
             queues,
             control,
+            begun: vec![Begun::default(); metrics.ports.len()],
             driver,
             metrics,
         }
     }
 
-    /// Gives the guest what was typed into a port, as far as it has buffers.
+    /// Whether somebody in the guest reads what comes to a port.
+    pub(super) fn guest_listens(&self, port: usize) -> bool {
+        match &self.control {
+            Some(control) => control.is_open(port),
+            None => port == 0,
+        }
+    }
+
+    /// This is who is at the host's end of a port.
+    pub(super) fn set_peer(&mut self, port: usize, peer: Option<u64>) {
+        if let Some(control) = &mut self.control {
+            control.set_peer(port, peer);
+        }
+    }
+
+    /// Gives the guest what was typed into a port, as far as it has buffers: what is in `input`,
+    /// then what `backend` has.
     ///
     /// # Errors
     ///
@@ -99,9 +127,10 @@ impl<T: Transport> ConsoleHandler<T> {
         &mut self,
         port: usize,
         input: &ConsoleInput,
+        backend: &mut dyn PortBackend,
     ) -> Result<Progress, HandlerError> {
         // What comes to a port that is not open, a driver throws away.
-        if (self.control.as_ref()).is_some_and(|control| !control.is_open(port)) {
+        if !self.guest_listens(port) {
             return Ok(Progress::Idle);
         }
         let (memory, index) = (&*self.memory, QueueRole::Rx(port).number());
@@ -122,21 +151,28 @@ impl<T: Transport> ConsoleHandler<T> {
             if chain.writable_bytes() == 0 {
                 return Err(ChainError::Request("an input buffer without room"));
             }
-            let bytes = input.pop(chain.writable_bytes() as usize);
-            if bytes.is_empty() {
+            let mut chunk = [0; CHUNK];
+            let chunk = &mut chunk[..CHUNK.min(chain.writable_bytes() as usize)];
+            let len = match input.pop(chunk) {
+                // Whatever the error is, there is nothing now.
+                0 => backend.read(chunk).unwrap_or(0).min(chunk.len()),
+                len => len,
+            };
+            if len == 0 {
                 return Ok(Disposition::Later);
             }
             let mut writer = chain.writer(memory)?;
             writer
-                .write_all(&bytes)
+                .write_all(&chunk[..len])
                 .map_err(|_| ChainError::Request("an input buffer without room"))?;
-            metrics.rx_bytes.add(bytes.len() as u64);
-            // Not longer than the chain, which is below 4 GiB.
-            Ok(Disposition::Used(bytes.len() as u32))
+            metrics.rx_bytes.add(len as u64);
+            // Not longer than the chunk.
+            Ok(Disposition::Used(len as u32))
         })
     }
 
-    /// Gives `output` what the guest printed to a port, at once: drivers spin until it is taken.
+    /// Gives `backend` what the guest printed to a port, at once as far as there is room: drivers
+    /// spin until it is taken. The rest stays in the queue.
     ///
     /// # Errors
     ///
@@ -144,12 +180,13 @@ impl<T: Transport> ConsoleHandler<T> {
     pub(super) fn process_tx(
         &mut self,
         port: usize,
-        output: &mut dyn Write,
+        backend: &mut dyn PortBackend,
     ) -> Result<Progress, HandlerError> {
         let (memory, index) = (&*self.memory, QueueRole::Tx(port).number());
-        let (Some(queue), Some(metrics)) = (
+        let (Some(queue), Some(metrics), Some(begun)) = (
             self.queues.get_mut(usize::from(index)),
             self.metrics.ports.get(port),
+            self.begun.get_mut(port),
         ) else {
             return Ok(Progress::Idle);
         };
@@ -162,22 +199,36 @@ impl<T: Transport> ConsoleHandler<T> {
         }
         .run(|chain| {
             let mut reader = chain.reader(memory)?;
+            if begun.bytes == 0 {
+                begun.peer = backend.peer();
+            }
+            reader.advance(begun.bytes.min(reader.available_bytes()));
             let mut chunk = [0; CHUNK];
+            // One chunk after the other, or what is left of it.
             loop {
+                let left = reader.available_bytes() as u64;
+                if begun.peer.is_none() || begun.peer != backend.peer() {
+                    metrics.tx_dropped.add(left);
+                    break;
+                }
                 let len = reader
                     .read(&mut chunk)
                     .map_err(|_| ChainError::Request("output that cannot be read"))?;
                 if len == 0 {
                     break;
                 }
-                match output.write_all(&chunk[..len]) {
-                    Ok(()) => metrics.tx_bytes.add(len as u64),
-                    Err(_) => metrics.tx_errors.inc(),
+                match write(backend, &chunk[..len], metrics) {
+                    written if written < len => {
+                        begun.bytes += written;
+                        return Ok(Disposition::Later);
+                    }
+                    _ => begun.bytes += len,
                 }
             }
+            *begun = Begun::default();
             Ok(Disposition::Used(0))
         });
-        if output.flush().is_err() {
+        if backend.flush().is_err() {
             metrics.tx_errors.inc();
         }
         progress
@@ -261,6 +312,26 @@ impl<T: Transport> ConsoleHandler<T> {
     }
 }
 
+/// Gives `bytes` to `backend` and returns how many it took or lost; the others have to wait.
+fn write(backend: &mut dyn PortBackend, bytes: &[u8], metrics: &PortMetrics) -> usize {
+    let mut written = 0;
+    while written < bytes.len() {
+        match backend.write(&bytes[written..]) {
+            Ok(len) if len > 0 => {
+                written += len;
+                metrics.tx_bytes.add(len as u64);
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+            Ok(_) | Err(_) => {
+                metrics.tx_errors.inc();
+                return bytes.len();
+            }
+        }
+    }
+    written
+}
+
 #[cfg(test)]
 mod tests {
     use s390_vring::mock::MockDriver;
@@ -328,20 +399,122 @@ mod tests {
         let mut rx = queue::<BigEndian>(&memory, 0, 8);
         let input = ConsoleInput::new().unwrap();
         input.push(b"echo hello\n");
-        assert_eq!(handler.process_rx(0, &input).unwrap(), Progress::Idle);
+        assert_eq!(
+            handler.process_rx(0, &input, &mut std::io::sink()).unwrap(),
+            Progress::Idle
+        );
         assert_eq!(input.len(), 11);
         rx.add_chain(&[Buffer::writable(BUFFER, 2), Buffer::writable(BUFFER + 2, 4)]);
         rx.add_chain(&[Buffer::writable(BUFFER + 0x100, 64)]);
         rx.add_chain(&[Buffer::writable(BUFFER + 0x200, 64)]);
-        handler.process_rx(0, &input).unwrap();
+        handler.process_rx(0, &input, &mut std::io::sink()).unwrap();
         assert_eq!(bytes(&memory, BUFFER, 6), *b"echo h");
         assert_eq!(bytes(&memory, BUFFER + 0x100, 5), *b"ello\n");
         assert_eq!((rx.used_element(0).1, rx.used_element(1).1), (6, 5));
         assert_eq!(rx.used_idx(), 2);
         assert_eq!(signals.take_used(), [0]);
         input.push(b"x");
-        handler.process_rx(0, &input).unwrap();
+        handler.process_rx(0, &input, &mut std::io::sink()).unwrap();
         assert_eq!(rx.used_idx(), 3);
+    }
+
+    /// A backend with so much room, a peer, and something to read.
+    struct Narrow {
+        printed: Vec<u8>,
+        room: usize,
+        peer: Option<u64>,
+        typed: &'static [u8],
+    }
+
+    impl PortBackend for Narrow {
+        fn peer(&self) -> Option<u64> {
+            self.peer
+        }
+
+        fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+            self.typed.read(bytes)
+        }
+
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            let len = bytes.len().min(self.room);
+            if len == 0 {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+            self.room -= len;
+            self.printed.extend_from_slice(&bytes[..len]);
+            Ok(len)
+        }
+    }
+
+    #[test]
+    fn output_waits_for_room_and_nothing_is_printed_twice() {
+        let (memory, signals) = (memory(), Arc::new(Recorder::default()));
+        let mut handler = handler(&memory, &signals);
+        let mut tx = queue::<BigEndian>(&memory, 0x4000, 8);
+        let long: Vec<u8> = (0..9000u32).map(|i| b'a' + (i % 26) as u8).collect();
+        memory.write_slice(&long, GuestAddress(BUFFER)).unwrap();
+        tx.add_chain(&[
+            Buffer::readable(BUFFER, 6000),
+            Buffer::readable(BUFFER + 6000, 3000),
+        ]);
+        tx.add_chain(&[Buffer::readable(BUFFER, 1)]);
+        let mut backend = Narrow {
+            printed: Vec::new(),
+            room: 100,
+            peer: Some(1),
+            typed: b"",
+        };
+        for room in [100, 0, 4000, 1, 4096, 802] {
+            backend.room = room;
+            assert_eq!(handler.process_tx(0, &mut backend).unwrap(), Progress::Idle);
+            assert_eq!((tx.used_idx(), backend.room), (0, 0));
+        }
+        assert!(signals.take_used().is_empty());
+        backend.room = 1;
+        handler.process_tx(0, &mut backend).unwrap();
+        assert_eq!((tx.used_idx(), backend.room), (1, 0));
+        backend.room = 10;
+        handler.process_tx(0, &mut backend).unwrap();
+        assert_eq!((tx.used_idx(), backend.room), (2, 9));
+        assert_eq!(backend.printed, [&long[..], b"a"].concat());
+        assert_eq!(handler.metrics.ports[0].tx_bytes.get(), 9001);
+
+        // The rest of a chain is not for the next peer, and nobody gets what nobody waits for.
+        tx.add_chain(&[Buffer::readable(BUFFER, 1000)]);
+        handler.process_tx(0, &mut backend).unwrap();
+        assert_eq!(tx.used_idx(), 2);
+        (backend.peer, backend.room) = (Some(2), 4096);
+        tx.add_chain(&[Buffer::readable(BUFFER, 2)]);
+        handler.process_tx(0, &mut backend).unwrap();
+        assert_eq!((tx.used_idx(), backend.room), (4, 4094));
+        backend.peer = None;
+        tx.add_chain(&[Buffer::readable(BUFFER, 2)]);
+        handler.process_tx(0, &mut backend).unwrap();
+        assert_eq!((tx.used_idx(), backend.room), (5, 4094));
+        assert_eq!(handler.metrics.ports[0].tx_dropped.get(), 991 + 2);
+    }
+
+    #[test]
+    fn what_a_backend_has_comes_behind_what_was_typed() {
+        let (memory, signals) = (memory(), Arc::new(Recorder::default()));
+        let mut handler = handler(&memory, &signals);
+        let mut rx = queue::<BigEndian>(&memory, 0, 8);
+        let mut backend = Narrow {
+            printed: Vec::new(),
+            room: 0,
+            peer: Some(1),
+            typed: b"other end",
+        };
+        let input = ConsoleInput::new().unwrap();
+        input.push(b"keys");
+        for i in 0..4 {
+            rx.add_chain(&[Buffer::writable(BUFFER + 0x100 * i, 8)]);
+        }
+        handler.process_rx(0, &input, &mut backend).unwrap();
+        assert_eq!(rx.used_idx(), 3);
+        assert_eq!(bytes(&memory, BUFFER, 4), *b"keys");
+        assert_eq!(bytes(&memory, BUFFER + 0x100, 8), *b"other en");
+        assert_eq!(bytes(&memory, BUFFER + 0x200, 1), *b"d");
     }
 
     #[test]
@@ -351,7 +524,7 @@ mod tests {
         let mut rx = queue::<BigEndian>(&memory, 0, 8);
         rx.add_chain(&[Buffer::readable(BUFFER, 8)]);
         let input = ConsoleInput::new().unwrap();
-        assert!(handler.process_rx(0, &input).is_err());
+        assert!(handler.process_rx(0, &input, &mut std::io::sink()).is_err());
     }
 
     #[test]
@@ -413,10 +586,10 @@ mod tests {
         let input = ConsoleInput::new().unwrap();
         input.push(b"hello");
         drivers[4].add_chain(&[Buffer::writable(BUFFER + 0x2000, 64)]);
-        handler.process_rx(1, &input).unwrap();
+        handler.process_rx(1, &input, &mut std::io::sink()).unwrap();
         assert_eq!(input.len(), 5);
         say(&mut drivers, &mut handler, [0, 0, 0, 1, 0, 6, 0, 1]);
-        handler.process_rx(1, &input).unwrap();
+        handler.process_rx(1, &input, &mut std::io::sink()).unwrap();
         assert_eq!(signals.take_used(), [4]);
         assert_eq!(bytes(&memory, BUFFER + 0x2000, 5), *b"hello");
         let mut output = Vec::new();

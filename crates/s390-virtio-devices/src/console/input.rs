@@ -48,11 +48,14 @@ impl ConsoleInput {
         self.len() == 0
     }
 
-    /// Takes up to `max` bytes.
-    pub(super) fn pop(&self, max: usize) -> Vec<u8> {
+    /// Takes up to `bytes.len()` bytes, and returns how many.
+    pub(super) fn pop(&self, bytes: &mut [u8]) -> usize {
         let mut queue = self.lock();
-        let len = queue.len().min(max);
-        queue.drain(..len).collect()
+        let len = queue.len().min(bytes.len());
+        for (byte, typed) in bytes.iter_mut().zip(queue.drain(..len)) {
+            *byte = typed;
+        }
+        len
     }
 
     fn lock(&self) -> MutexGuard<'_, VecDeque<u8>> {
@@ -69,8 +72,9 @@ mod tests {
         let input = ConsoleInput::new().unwrap();
         assert_eq!(input.push(&vec![b'a'; CAPACITY - 1]), CAPACITY - 1);
         assert_eq!(input.push(b"xyz"), 1);
-        assert_eq!(input.pop(CAPACITY - 1).len(), CAPACITY - 1);
-        assert_eq!(input.pop(9), b"x");
+        let mut bytes = vec![0; CAPACITY - 1];
+        assert_eq!(input.pop(&mut bytes), CAPACITY - 1);
+        assert_eq!((input.pop(&mut bytes), bytes[0]), (1, b'x'));
         assert!(input.is_empty());
     }
 }

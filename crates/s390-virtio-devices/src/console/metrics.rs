@@ -38,6 +38,8 @@ pub struct PortMetrics {
     pub tx_bytes: Counter,
     /// Times that the sink refused output, which is then lost.
     pub tx_errors: Counter,
+    /// Bytes that the guest printed while nobody was there.
+    pub tx_dropped: Counter,
 }
 
 impl ConsoleMetrics {
