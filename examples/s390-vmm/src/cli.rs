@@ -13,7 +13,7 @@ use s390_virtio_devices::net::MacAddress;
 
 use crate::config::{
     Backend, CacheMode, ConsoleConfig, DiskConfig, DiskEngine, DiskFormat, Hardware, NetConfig,
-    NetLink, PortConfig, VmConfig,
+    NetLink, PortConfig, PortTarget, VmConfig,
 };
 use crate::control::{self, DeviceRef};
 use crate::inspect::PageSource;
@@ -73,8 +73,8 @@ pub struct BootArguments {
     /// a second in each direction. May be given more than once.
     #[arg(long, value_name = NET)]
     net: Vec<NetConfig>,
-    /// A port beside the virtio console, whose output goes to a file: name=NAME,file=F. Linux has
-    /// it as /dev/virtio-ports/NAME. May be given more than once.
+    /// A port beside the virtio console: name=NAME,file=F, which takes what the guest writes, or
+    /// name=NAME,socket=PATH, on which one client at a time talks to the guest. Linux has it as /dev/virtio-ports/NAME. May be given more than once.
     #[arg(long, value_name = "name=NAME,file=F")]
     port: Vec<PortConfig>,
     /// A balloon, into which the guest can be asked to put memory that the host gets back.
@@ -499,12 +499,17 @@ impl FromStr for PortConfig {
 
     fn from_str(text: &str) -> Result<Self, String> {
         const MAX_NAME: usize = 100;
-        let (mut name, mut path) = (None, None);
+        let (mut name, mut target) = (None, None);
         words(text, |key, value| {
+            let mut set = |to| match target.replace(to) {
+                None => Ok(()),
+                Some(_) => Err("a port needs either file=F or socket=PATH".to_owned()),
+            };
             match (key, value) {
                 ("name", Some(value)) => name = Some(value.to_owned()),
-                ("file", Some(value)) => path = Some(PathBuf::from(value)),
-                _ => return Err(unknown(key, "name=NAME,file=F")),
+                ("file", Some(value)) => set(PortTarget::File(value.into()))?,
+                ("socket", Some(value)) => set(PortTarget::Socket(value.into()))?,
+                _ => return Err(unknown(key, "name=NAME,file=F or name=NAME,socket=PATH")),
             }
             Ok(())
         })?;
@@ -514,7 +519,7 @@ impl FromStr for PortConfig {
         }
         Ok(PortConfig {
             name,
-            path: path.ok_or("a port needs file=F")?,
+            target: target.ok_or("a port needs file=F or socket=PATH")?,
         })
     }
 }
@@ -608,6 +613,8 @@ mod tests {
             "--stats",
             "--port",
             "name=org.example.log,file=out",
+            "--port",
+            "name=agent,socket=agent.sock",
             "--balloon",
             "--control",
             "socket",
@@ -655,9 +662,13 @@ mod tests {
         assert!(config.balloon);
         let port = PortConfig {
             name: "org.example.log".into(),
-            path: "out".into(),
+            target: PortTarget::File("out".into()),
         };
-        assert_eq!(config.ports, [port]);
+        let agent = PortConfig {
+            name: "agent".into(),
+            target: PortTarget::Socket("agent.sock".into()),
+        };
+        assert_eq!(config.ports, [port, agent]);
         assert_eq!(config.control, Some("socket".into()));
     }
 
@@ -791,6 +802,8 @@ mod tests {
             ["--net", "tap=t,ops=x"],
             ["--port", "name=a"],
             ["--port", "file=a"],
+            ["--port", "name=a,socket="],
+            ["--port", "name=a,file=a,socket=b"],
             ["--port", "name=a/b,file=a"],
             ["--console", "pty"],
             ["--console", "file="],

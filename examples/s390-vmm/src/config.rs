@@ -185,13 +185,23 @@ impl NetConfig {
     }
 }
 
-/// A port of the console device, into which the guest writes.
+/// A port of the console device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortConfig {
     /// The name under which the guest finds it.
     pub name: String,
-    /// The file that takes what is written.
-    pub path: PathBuf,
+    /// The host's end.
+    pub target: PortTarget,
+}
+
+/// The host's end of a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PortTarget {
+    /// This file takes what the guest writes.
+    File(PathBuf),
+    /// A Unix stream socket, on which this program listens: what the guest writes goes to the one
+    /// client that is connected, and what that writes to the guest.
+    Socket(PathBuf),
 }
 
 /// Where the guest's consoles go.

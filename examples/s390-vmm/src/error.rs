@@ -76,9 +76,11 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
-    /// The control socket cannot be made.
-    #[error("cannot listen on control socket {path:?}")]
-    ControlSocket {
+    /// A socket cannot be made.
+    #[error("cannot listen on {kind} socket {path:?}")]
+    Socket {
+        /// What it is for.
+        kind: &'static str,
         /// Path as given.
         path: PathBuf,
         /// Cause.

@@ -19,6 +19,7 @@ mod inspect;
 mod memory;
 mod reboot;
 mod signals;
+mod socket;
 mod stats;
 mod terminal;
 mod vcpu;
@@ -33,8 +34,9 @@ pub use inspect::{inspect, PageSource};
 
 use cli::CtlArguments;
 use config::VmConfig;
-use control::ControlSocket;
+use console::Port;
 use s390_loader::Image;
+use socket::ListeningSocket;
 use vm::VirtualMachine;
 
 /// Boots a guest and runs it to its end.
@@ -45,16 +47,16 @@ use vm::VirtualMachine;
 pub fn boot(config: &VmConfig) -> Result<End> {
     let signals = signals::Signals::block()?;
     let control = match &config.control {
-        Some(path) => Some(ControlSocket::bind(path)?),
+        Some(path) => Some(ListeningSocket::bind("control", path)?),
         None => None,
     };
     let mut image = Image::open(&config.kernel, config.initrd.as_deref())?;
     if let Some(line) = &config.command_line {
         image = image.with_command_line(line.as_bytes())?;
     }
+    let (ports, port_guards) = Port::open_all(&config.ports)?;
     let console = console::Console::open(&config.console)?;
-    let output = console.output();
-    let mut vm = VirtualMachine::new(image, &config.hardware, &output, &config.ports)?;
+    let mut vm = VirtualMachine::new(image, &config.hardware, console.output(), ports)?;
     for disk in &config.disks {
         vm.devices().add_disk(disk)?;
     }
@@ -72,6 +74,8 @@ pub fn boot(config: &VmConfig) -> Result<End> {
     let keyboard = console.start_keyboard(vm.keyboard(), vm.stopper())?;
     let end = vm.run();
     drop(keyboard);
+    // What was printed is to be seen before anything is said of the end.
+    drop((console, port_guards));
     if config.stats {
         stats.print();
     }

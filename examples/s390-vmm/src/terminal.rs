@@ -65,7 +65,7 @@ impl RawMode {
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        if let Err(errno) = tcsetattr(&self.stdin, SetArg::TCSADRAIN, &self.before) {
+        if let Err(errno) = tcsetattr(&self.stdin, SetArg::TCSANOW, &self.before) {
             log::warn!("the terminal stays as the guest had it: {errno}");
         }
     }

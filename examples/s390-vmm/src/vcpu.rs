@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use s390_hypervisor::{Vcpu, VcpuHandle};
 use s390_machine::Outcome;
@@ -11,6 +12,9 @@ use crate::reboot::Rebooter;
 use crate::stats::{thread_time, CpuStats, Stats};
 use crate::vm::{Shared, Stopper};
 use crate::{End, Error, Result};
+
+/// Time after which a CPU that waits for room for its output looks for what else there is to do.
+const ROOM_TIME: Duration = Duration::from_millis(10);
 
 /// A thread for each CPU; they end when this is dropped.
 pub(crate) struct VcpuThreads {
@@ -83,6 +87,10 @@ fn run(
         rebooter.park();
         if rebooter.take_part(vcpu, shared)? {
             // The machine may still be paused.
+            continue;
+        }
+        // A CPU that has printed more than anybody reads waits, where it can be paused and ended.
+        if !shared.output.wait_for_room(ROOM_TIME) {
             continue;
         }
         let exit = vcpu.run()?;

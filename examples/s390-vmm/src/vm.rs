@@ -2,7 +2,6 @@
 //! The composition: memory, backend, devices and machine become a virtual machine that runs.
 
 use std::fmt;
-use std::fs::File;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,14 +15,15 @@ use s390_virtio_devices::console::Console as VirtioConsole;
 use s390_virtio_devices::VirtioBus;
 
 use crate::backend::Hypervisor;
-use crate::config::{Hardware, PortConfig};
-use crate::console::{ConsoleOutput, Keyboard, Source};
-use crate::control::{ControlSocket, ControlThread, Manager};
+use crate::config::Hardware;
+use crate::console::{ConsoleOutput, Keyboard, Port};
+use crate::control::{ControlThread, Manager};
 use crate::devices::Devices;
 use crate::event_loop::EventLoop;
 use crate::memory::allocate;
 use crate::reboot::Rebooter;
 use crate::signals::{SignalHandler, Signals};
+use crate::socket::ListeningSocket;
 use crate::stats::Stats;
 use crate::terminal;
 use crate::vcpu::VcpuThreads;
@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     pub(crate) ram_size: u64,
     pub(crate) image: Image,
     pub(crate) machine: Machine<Memory>,
+    pub(crate) output: ConsoleOutput,
 }
 
 /// A virtual machine, put together and not yet run.
@@ -50,7 +51,7 @@ pub(crate) struct VirtualMachine {
     power: Power,
     keyboard: Keyboard,
     hotplug: bool,
-    control: Option<ControlSocket>,
+    control: Option<ListeningSocket>,
     stopper: Stopper,
     stats: Stats,
     ends: Receiver<Result<End>>,
@@ -62,8 +63,8 @@ impl VirtualMachine {
     pub(crate) fn new(
         image: Image,
         hardware: &Hardware,
-        output: &ConsoleOutput,
-        ports: &[PortConfig],
+        output: ConsoleOutput,
+        ports: Vec<Port>,
     ) -> Result<Self> {
         let ram_size = hardware.memory_size;
         let hypervisor = Hypervisor::choose(hardware.backend)?;
@@ -71,10 +72,10 @@ impl VirtualMachine {
         let (memory, page) = allocate(ram_size, hypervisor)?;
         let vm = hypervisor.create_vm(&memory, hardware.cpu)?;
         let bus = Arc::new(VirtioBus::new(memory.clone(), page, vm.clone())?);
-        bus.set_early_console(Box::new(output.of(Source::Sclp)));
-        let mut sclp_output = output.of(Source::Sclp);
+        bus.set_early_console(Box::new(output.sclp()));
+        let mut sclp_output = output.sclp();
         let sink = move |bytes: &[u8]| {
-            // What nobody can read any more is lost; the guest goes on.
+            // It takes everything.
             let _ = std::io::Write::write_all(&mut sclp_output, bytes);
         };
         let sclp_config = SclpConfig {
@@ -97,18 +98,14 @@ impl VirtualMachine {
             hypercalls: bus.clone(),
             cpus: vcpus.iter().map(|vcpu| vcpu.handle()).collect(),
         });
-        let console =
-            VirtioConsole::new(Box::new(output.of(Source::Virtio)), Some(terminal::size()))
-                .map_err(Error::host("create a device"))?;
-        let console = ports.iter().try_fold(console, |console, port| {
-            let file = File::create(&port.path).map_err(|source| Error::ConsoleFile {
-                path: port.path.clone(),
-                source,
-            })?;
-            console
-                .with_port(&port.name, Box::new(file))
-                .map_err(Error::host("create a device"))
-        })?;
+        let console = VirtioConsole::new(Box::new(output.virtio()), Some(terminal::size()));
+        let console = ports
+            .into_iter()
+            .try_fold(console, |console, port| {
+                Ok(console?.with_port(&port.name, port.backend))
+            })
+            .and_then(|console| console)
+            .map_err(Error::host("create a device"))?;
         let (stopper, ends) = Stopper::new();
         let events = EventLoop::start(stopper.clone())?;
         let devices = Arc::new(Devices::new(bus, events.subscribe()));
@@ -128,6 +125,7 @@ impl VirtualMachine {
                 ram_size,
                 image,
                 machine,
+                output,
             }),
             devices,
             vcpus,
@@ -161,7 +159,7 @@ impl VirtualMachine {
     }
 
     /// Lets whoever comes to `socket` command the machine once it runs.
-    pub(crate) fn listen_to_control(&mut self, socket: ControlSocket) {
+    pub(crate) fn listen_to_control(&mut self, socket: ListeningSocket) {
         self.control = Some(socket);
     }
 

@@ -4,63 +4,76 @@
 mod escape;
 mod keyboard;
 mod output;
+mod ports;
+mod writer;
 
 use std::fs::File;
+use std::io::Write;
+use std::os::fd::AsFd;
 
 pub(crate) use keyboard::{Keyboard, KeyboardThread};
-pub(crate) use output::{ConsoleOutput, Source};
+pub(crate) use output::ConsoleOutput;
+pub(crate) use ports::Port;
+pub(crate) use writer::WriterThread;
 
 use crate::config::ConsoleConfig;
 use crate::terminal::RawMode;
 use crate::vm::Stopper;
 use crate::{Error, Result};
 
-/// The host's end of the consoles.
+/// The host's end of the consoles. What was printed has been written when this is dropped, and a
+/// terminal is given back.
 pub(crate) struct Console {
-    output: ConsoleOutput,
-    /// There is a keyboard; in raw mode if it is that of a terminal.
-    keyboard: Option<Option<RawMode>>,
+    // Dropped in this order.
+    writer: WriterThread,
+    /// In raw mode, if standard input is a terminal.
+    _mode: Option<RawMode>,
+    has_keyboard: bool,
 }
 
 impl Console {
     /// Opens what the user asked for.
     pub(crate) fn open(config: &ConsoleConfig) -> Result<Self> {
-        Ok(match config {
-            ConsoleConfig::Stdio => Console {
-                output: ConsoleOutput::new(std::io::stdout()),
-                keyboard: Some(RawMode::enter()?),
+        let (sink, has_keyboard): (Box<dyn Write + Send>, _) = match config {
+            // Without Rust's buffer, whose lock would be held while nobody reads.
+            ConsoleConfig::Stdio => {
+                let stdout = std::io::stdout().as_fd().try_clone_to_owned();
+                let stdout = stdout.map_err(Error::host("use standard output"))?;
+                (Box::new(File::from(stdout)), true)
+            }
+            ConsoleConfig::File(path) => {
+                let file = File::create(path).map_err(|source| Error::ConsoleFile {
+                    path: path.clone(),
+                    source,
+                })?;
+                (Box::new(file), false)
+            }
+            ConsoleConfig::None => (Box::new(std::io::sink()), false),
+        };
+        Ok(Console {
+            writer: WriterThread::start(sink)?,
+            _mode: match has_keyboard {
+                true => RawMode::enter()?,
+                false => None,
             },
-            ConsoleConfig::File(path) => Console {
-                output: ConsoleOutput::new(File::create(path).map_err(|source| {
-                    Error::ConsoleFile {
-                        path: path.clone(),
-                        source,
-                    }
-                })?),
-                keyboard: None,
-            },
-            ConsoleConfig::None => Console {
-                output: ConsoleOutput::new(std::io::sink()),
-                keyboard: None,
-            },
+            has_keyboard,
         })
     }
 
     /// Where the guest's consoles print.
     pub(crate) fn output(&self) -> ConsoleOutput {
-        self.output.clone()
+        ConsoleOutput::new(self.writer.output())
     }
 
-    /// Begins to read standard input, if the guest has a keyboard. The terminal is given back
-    /// when the result is dropped.
+    /// Begins to read standard input, if the guest has a keyboard.
     pub(crate) fn start_keyboard(
-        self,
+        &self,
         keyboard: Keyboard,
         stopper: Stopper,
-    ) -> Result<Option<(KeyboardThread, Option<RawMode>)>> {
-        match self.keyboard {
-            Some(mode) => Ok(Some((KeyboardThread::start(keyboard, stopper)?, mode))),
-            None => Ok(None),
+    ) -> Result<Option<KeyboardThread>> {
+        match self.has_keyboard {
+            true => KeyboardThread::start(keyboard, stopper).map(Some),
+            false => Ok(None),
         }
     }
 }

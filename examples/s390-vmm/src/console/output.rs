@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! One output for all consoles of a guest.
 
-use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::time::Duration;
+
+use s390_virtio_devices::console::PortBackend;
+
+use super::writer::Output;
 
 /// Which of the guest's consoles.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -17,32 +22,28 @@ pub(crate) enum Source {
 
 /// The output, shared by the consoles. Remembers who printed last: people type where they see the
 /// prompt.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct ConsoleOutput {
-    sink: Arc<Mutex<dyn Write + Send>>,
+    output: Output,
     virtio_is_last: Arc<AtomicBool>,
 }
 
-impl fmt::Debug for ConsoleOutput {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConsoleOutput").finish_non_exhaustive()
-    }
-}
-
 impl ConsoleOutput {
-    pub(crate) fn new(sink: impl Write + Send + 'static) -> Self {
+    pub(crate) fn new(output: Output) -> Self {
         ConsoleOutput {
-            sink: Arc::new(Mutex::new(sink)),
+            output,
             virtio_is_last: Arc::default(),
         }
     }
 
-    /// The output for one console.
-    pub(crate) fn of(&self, source: Source) -> SourceOutput {
-        SourceOutput {
-            output: self.clone(),
-            source,
-        }
+    /// The output for consoles that a CPU prints to, and whose CPU waits afterwards.
+    pub(crate) fn sclp(&self) -> SclpOutput {
+        SclpOutput(self.clone())
+    }
+
+    /// The output for the virtio console.
+    pub(crate) fn virtio(&self) -> VirtioOutput {
+        VirtioOutput(self.clone())
     }
 
     /// The console that printed last.
@@ -52,23 +53,26 @@ impl ConsoleOutput {
             false => Source::Sclp,
         }
     }
+
+    /// Waits until a CPU may print again, but no longer than this; returns whether it may.
+    pub(crate) fn wait_for_room(&self, timeout: Duration) -> bool {
+        self.output.wait_for_room(timeout)
+    }
+
+    fn printed(&self, source: Source) {
+        let virtio = source == Source::Virtio;
+        self.virtio_is_last.store(virtio, Ordering::Relaxed);
+    }
 }
 
-/// The output of one console.
+/// The output of the SCLP's consoles and of the early console.
 #[derive(Debug)]
-pub(crate) struct SourceOutput {
-    output: ConsoleOutput,
-    source: Source,
-}
+pub(crate) struct SclpOutput(ConsoleOutput);
 
-impl Write for SourceOutput {
+impl Write for SclpOutput {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let virtio = self.source == Source::Virtio;
-        self.output.virtio_is_last.store(virtio, Ordering::Relaxed);
-        let sink = &self.output.sink;
-        let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
-        sink.write_all(bytes)?;
-        sink.flush()?;
+        self.0.printed(Source::Sclp);
+        self.0.output.push(bytes);
         Ok(bytes.len())
     }
 
@@ -77,17 +81,64 @@ impl Write for SourceOutput {
     }
 }
 
+/// The output of the virtio console.
+#[derive(Debug)]
+pub(crate) struct VirtioOutput(ConsoleOutput);
+
+impl PortBackend for VirtioOutput {
+    fn event_fd(&self) -> Option<RawFd> {
+        self.0.output.event_fd()
+    }
+
+    fn process_event(&mut self, guest_listens: bool) {
+        self.0.output.process_event(guest_listens);
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.printed(Source::Virtio);
+        self.0.output.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.output.flush()
+    }
+}
+
+impl PortBackend for Output {
+    fn event_fd(&self) -> Option<RawFd> {
+        Some(self.room())
+    }
+
+    fn process_event(&mut self, _: bool) {
+        self.take_room();
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.offer(bytes) {
+            0 => Err(ErrorKind::WouldBlock.into()),
+            len => Ok(len),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.error()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::console::WriterThread;
 
     #[test]
     fn remembers_who_printed_last() {
-        let output = ConsoleOutput::new(io::sink());
+        let writer = WriterThread::start(io::sink()).unwrap();
+        let output = ConsoleOutput::new(writer.output());
+        let (mut sclp, mut virtio) = (output.sclp(), output.virtio());
         assert_eq!(output.last(), Source::Sclp);
-        for source in [Source::Virtio, Source::Sclp, Source::Virtio] {
-            output.of(source).write_all(b"x").unwrap();
-            assert_eq!(output.last(), source);
-        }
+        virtio.write(b"x").unwrap();
+        assert_eq!(output.last(), Source::Virtio);
+        sclp.write_all(b"x").unwrap();
+        assert_eq!(output.last(), Source::Sclp);
     }
 }

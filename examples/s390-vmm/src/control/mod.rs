@@ -13,4 +13,4 @@ mod server;
 pub use api::{Command, DeviceRef};
 pub use client::{ctl, fetch_page};
 pub(crate) use manager::Manager;
-pub(crate) use server::{ControlSocket, ControlThread};
+pub(crate) use server::ControlThread;

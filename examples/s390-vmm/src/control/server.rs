@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The listening side: one client after the other, none of which can hold up the rest for long.
 
-use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileTypeExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::os::unix::net::UnixStream;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use nix::poll::PollTimeout;
-use nix::sys::stat::{umask, Mode};
 use serde_json::json;
 
 use super::api::{ApiError, Command};
 use super::http::{Connection, HttpError, Request};
 use super::manager::{Answer, Manager};
 use crate::end::sentence;
+use crate::socket::ListeningSocket;
 use crate::wait::{wait, Wake};
 use crate::{Error, Result};
 
@@ -24,54 +21,6 @@ use crate::{Error, Result};
 const CLIENT_TIME: Duration = Duration::from_secs(5);
 const JSON: &str = "application/json";
 const BYTES: &str = "application/octet-stream";
-
-/// The socket; its file is removed when this is dropped.
-#[derive(Debug)]
-pub(crate) struct ControlSocket {
-    listener: UnixListener,
-    path: PathBuf,
-}
-
-impl ControlSocket {
-    /// Makes the socket, which nobody but this user may use. A socket that was left behind, and
-    /// that nobody listens to, is replaced. To be called before there is a second thread.
-    pub(crate) fn bind(path: &Path) -> Result<Self> {
-        let error = |source| Error::ControlSocket {
-            path: path.to_owned(),
-            source,
-        };
-        let abandoned = || {
-            let is_socket = std::fs::symlink_metadata(path)
-                .is_ok_and(|metadata| metadata.file_type().is_socket());
-            let refused = |error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused;
-            is_socket && UnixStream::connect(path).is_err_and(refused)
-        };
-        // A mode that is set afterwards would come too late.
-        let before = umask(Mode::from_bits_truncate(0o177));
-        let listener = match UnixListener::bind(path) {
-            Err(error) if error.kind() == io::ErrorKind::AddrInUse && abandoned() => {
-                std::fs::remove_file(path).and_then(|()| UnixListener::bind(path))
-            }
-            result => result,
-        };
-        umask(before);
-        let listener = listener.map_err(error)?;
-        let this = ControlSocket {
-            listener,
-            path: path.to_owned(),
-        };
-        this.listener.set_nonblocking(true).map_err(error)?;
-        Ok(this)
-    }
-}
-
-impl Drop for ControlSocket {
-    fn drop(&mut self) {
-        if let Err(error) = std::fs::remove_file(&self.path) {
-            log::debug!("control socket {:?}: {error}", self.path);
-        }
-    }
-}
 
 /// The thread that answers clients, until this is dropped.
 #[derive(Debug)]
@@ -83,7 +32,7 @@ pub(crate) struct ControlThread {
 
 impl ControlThread {
     /// Begins to answer.
-    pub(crate) fn start(socket: ControlSocket, manager: Manager) -> Result<Self> {
+    pub(crate) fn start(socket: ListeningSocket, manager: Manager) -> Result<Self> {
         let (far, stop) = UnixStream::pair().map_err(Error::host("create a socket"))?;
         let stopper = manager.stopper();
         let thread = std::thread::Builder::new()
@@ -112,14 +61,14 @@ impl Drop for ControlThread {
     }
 }
 
-fn run(socket: &ControlSocket, manager: &Manager, stop: &UnixStream) {
+fn run(socket: &ListeningSocket, manager: &Manager, stop: &UnixStream) {
     loop {
-        match wait(Some(socket.listener.as_fd()), stop, PollTimeout::NONE) {
+        match wait(Some(socket.as_ref().as_fd()), stop, PollTimeout::NONE) {
             Wake::Stop => return,
             Wake::Timeout => continue,
             Wake::Input => {}
         }
-        match socket.listener.accept() {
+        match socket.as_ref().accept() {
             Ok((stream, _)) => {
                 if let Err(error) = serve(&stream, manager, stop) {
                     log::debug!("control: {error}");

@@ -14,7 +14,7 @@ use s390_loader::Image;
 use s390_virtio_devices::net::DatagramLink;
 
 use crate::config::{Backend, DiskConfig, Hardware};
-use crate::console::ConsoleOutput;
+use crate::console::{ConsoleOutput, WriterThread};
 use crate::signals::Signals;
 use crate::vm::VirtualMachine;
 use crate::{End, Error, Result};
@@ -43,7 +43,8 @@ pub fn run(backend: &Backend) -> Result<End> {
     let (link, socket, _open) = link().map_err(Error::host("create a socket"))?;
 
     let console = GuestConsole::default();
-    let output = ConsoleOutput::new(console.clone());
+    let writer = WriterThread::start(console.clone())?;
+    let output = ConsoleOutput::new(writer.output());
     let command_line = format!(
         "sectors={CHECKED} ip={} peer={} pings={PINGS} serve=60 serve-pings={PINGS}",
         peer::GUEST_ADDRESS,
@@ -55,7 +56,7 @@ pub fn run(backend: &Backend) -> Result<End> {
         backend: *backend,
         ..Hardware::default()
     };
-    let vm = VirtualMachine::new(guest, &hardware, &output, &[])?;
+    let vm = VirtualMachine::new(guest, &hardware, output, Vec::new())?;
     vm.devices().add_disk(&DiskConfig {
         path: image.clone(),
         ..DiskConfig::default()
@@ -69,6 +70,7 @@ pub fn run(backend: &Backend) -> Result<End> {
     let end = vm.run();
     let seconds = start.elapsed().as_secs_f64();
     let network = peer.stop()?;
+    drop(writer);
     console.finish();
 
     match end? {

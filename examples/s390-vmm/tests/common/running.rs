@@ -40,9 +40,14 @@ impl Running {
 
     /// A guest with this command line, in a directory of its own, where relative paths lead.
     pub fn spawn(directory: TempDir, cmdline: &str, options: &[&str]) -> Self {
+        let kernel = ["--kernel", GUEST, "--cmdline", cmdline];
+        Self::spawn_kernel(directory, &[&kernel, options].concat())
+    }
+
+    /// The same with any kernel.
+    pub fn spawn_kernel(directory: TempDir, options: &[&str]) -> Self {
         let child = vmm()
             .args(["boot", "--backend", "emulated", "--memory", "64M"])
-            .args(["--kernel", GUEST, "--cmdline", cmdline])
             .arg("--control")
             .arg(directory.path().join("socket"))
             .args(options)
@@ -113,6 +118,12 @@ impl Running {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer
+    }
+
+    /// Ends the VMM by a signal and reads none of its output.
+    pub fn end_unread(mut self) -> Option<i32> {
+        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).unwrap();
+        self.child.wait().unwrap().code()
     }
 
     pub fn end(self) -> Option<i32> {
