@@ -11,6 +11,11 @@ pub const SECTOR: usize = 512;
 const MULTIPLIER: u64 = 6364136223846793005;
 const INCREMENT: u64 = 1442695040888963407;
 
+/// The value behind `x` of the generator.
+pub const fn next(x: u64) -> u64 {
+    x.wrapping_mul(MULTIPLIER).wrapping_add(INCREMENT)
+}
+
 /// Which of its two forms a sector has.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -36,7 +41,7 @@ pub fn sector(number: u64, form: Form) -> [u8; SECTOR] {
     let (mut x, mut mask) = (number, 0);
     for word in bytes.chunks_exact_mut(8) {
         word.copy_from_slice(&(x ^ mask).to_be_bytes());
-        x = x.wrapping_mul(MULTIPLIER).wrapping_add(INCREMENT);
+        x = next(x);
         if form == Form::Complemented {
             mask = !0;
         }

@@ -2,7 +2,7 @@
 //! Random I/O that anybody can check who knows the seed: which requests a round consists of, and
 //! what they leave on the disk. It says nothing of how requests are made.
 
-use crate::pattern::SECTOR;
+use crate::pattern::{next, SECTOR};
 
 /// Requests of a round, all in flight at once.
 pub const DEPTH: usize = 16;
@@ -10,9 +10,6 @@ pub const DEPTH: usize = 16;
 pub const BLOCK_SECTORS: u32 = 8;
 /// Sectors of a disk that take part, at most.
 pub const MAX_SECTORS: u32 = 16384;
-
-const MULTIPLIER: u64 = 6364136223846793005;
-const INCREMENT: u64 = 1442695040888963407;
 
 /// What a request does.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -41,7 +38,7 @@ pub struct Step {
 pub fn round(seed: u32, round: u32, sectors: u32) -> [Step; DEPTH] {
     let mut x = (u64::from(seed) << 32 | u64::from(round)) ^ 0x9e37_79b9_7f4a_7c15;
     let mut random = |below: u32| {
-        x = x.wrapping_mul(MULTIPLIER).wrapping_add(INCREMENT);
+        x = next(x);
         let mixed = (x ^ x >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
         ((mixed >> 32) % u64::from(below)) as u32
     };
@@ -90,7 +87,7 @@ impl Content {
         let mut x = u64::from(round) << 32 | u64::from(number);
         for word in bytes.chunks_exact_mut(8) {
             word.copy_from_slice(&x.to_be_bytes());
-            x = x.wrapping_mul(MULTIPLIER).wrapping_add(INCREMENT);
+            x = next(x);
         }
         bytes
     }

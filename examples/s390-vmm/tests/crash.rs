@@ -13,10 +13,10 @@ mod common;
 #[allow(dead_code)]
 mod stress;
 
-/// For [`stress`], which is a module of the guest's library.
-mod pattern {
-    pub const SECTOR: usize = 512;
-}
+/// What [`stress`] uses of it.
+#[path = "../../bare-guest/src/pattern.rs"]
+#[allow(dead_code)]
+mod pattern;
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
