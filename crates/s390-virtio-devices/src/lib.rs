@@ -11,6 +11,7 @@ mod event;
 mod legacy;
 pub mod metrics;
 pub mod net;
+mod pool;
 pub mod rate_limiter;
 pub mod rng;
 #[cfg(test)]
