@@ -12,6 +12,7 @@ const NET: u8 = 1;
 const BLOCK: u8 = 2;
 const CONSOLE: u8 = 3;
 const BALLOON: u8 = 5;
+const P9: u8 = 9;
 
 /// The kind of device that a virtio device id stands for (virtio 1.2, section 5).
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl fmt::Display for DeviceType {
             4 => "rng",
             BALLOON => "balloon",
             8 => "scsi",
-            9 => "9p",
+            P9 => "9p",
             other => return write!(f, "type {other}"),
         })
     }
@@ -147,6 +148,7 @@ fn feature(device_type: u8, bit: u32) -> Option<&'static str> {
         (BALLOON, 3) => "FREE_PAGE_HINT",
         (BALLOON, 4) => "PAGE_POISON",
         (BALLOON, 5) => "REPORTING",
+        (P9, 0) => "MOUNT_TAG",
         _ => return None,
     })
 }
@@ -173,6 +175,7 @@ mod tests {
         );
         assert_eq!(features(3, 1), "SIZE");
         assert_eq!(features(4, 1), "bit0");
+        assert_eq!(features(9, 1), "MOUNT_TAG");
         assert_eq!(features(1, 0), "none");
     }
 }
