@@ -3,6 +3,7 @@
 
 pub mod balloon;
 pub mod block;
+mod buffers;
 pub mod bus;
 pub mod console;
 mod device;
@@ -11,6 +12,7 @@ mod event;
 mod legacy;
 pub mod metrics;
 pub mod net;
+pub mod p9;
 mod pool;
 pub mod rate_limiter;
 pub mod rng;

@@ -15,7 +15,6 @@ use vm_memory::bitmap::BitmapSlice;
 use vm_memory::{GuestMemory, VolatileSlice};
 
 use super::backend::SECTOR_SIZE;
-use super::buffers::Buffers;
 use super::config::WRITEBACK;
 use super::disk::Disk;
 use super::engine::{Operation, Range, MAX_IN_FLIGHT};
@@ -24,6 +23,7 @@ use super::request::{
     Kind, Request, Segment, ID_BYTES, MAX_DISCARD_SECTORS, MAX_DISCARD_SEGMENTS,
     MAX_ZEROES_SECTORS, MAX_ZEROES_SEGMENTS,
 };
+use crate::buffers::Buffers;
 use crate::drain::{ChainError, Disposition, Drain, HandlerError};
 use crate::metrics::Counter;
 use crate::{Progress, SignalDriver, Transport};

@@ -2,7 +2,6 @@
 //! The block device (virtio 1.2, section 5.2, legacy interface).
 
 mod backend;
-mod buffers;
 mod config;
 mod device;
 mod direct;
@@ -16,8 +15,8 @@ mod qcow2;
 mod raw_file;
 mod request;
 
+pub use crate::buffers::Buffers;
 pub use backend::{BlockBackend, Topology, SECTOR_SIZE};
-pub use buffers::Buffers;
 pub use device::Block;
 pub use disk::{BlockOptions, Disk};
 pub use engine::EngineKind;

@@ -13,6 +13,7 @@ use vm_memory::VolatileSlice;
 use super::backend::{write_zeros, BlockBackend, Topology, SECTOR_SIZE};
 use super::direct::{Alignment, Bounce};
 use super::image::{check_size, end_of, serial, ImageError, ImageOptions};
+use crate::buffers::vectors;
 
 /// Most slices that one system call takes (`IOV_MAX` of Linux).
 const MAX_SLICES: usize = 1024;
@@ -305,17 +306,6 @@ fn power_of_two(n: u32) -> u32 {
     } else {
         sector
     }
-}
-
-/// The same pieces of memory as a system call takes them. They are as good as `data` is.
-pub(super) fn vectors(data: &[VolatileSlice<'_>]) -> Vec<libc::iovec> {
-    data.iter()
-        .filter(|slice| !slice.is_empty())
-        .map(|slice| libc::iovec {
-            iov_base: slice.ptr_guard_mut().as_ptr().cast(),
-            iov_len: slice.len(),
-        })
-        .collect()
 }
 
 /// What is left of `vectors` after their first `moved` bytes.

@@ -15,7 +15,7 @@ use std::task::Poll;
 use vmm_sys_util::eventfd::EventFd;
 
 use super::backend::BlockBackend;
-use super::buffers::Buffers;
+use crate::buffers::Buffers;
 pub use inline::Inline;
 pub use threads::ThreadPool;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]

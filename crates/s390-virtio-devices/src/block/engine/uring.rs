@@ -15,6 +15,7 @@ use vmm_sys_util::eventfd::EventFd;
 use super::{Completion, Engine, Operation, ThreadPool, MAX_IN_FLIGHT};
 use crate::block::raw_file::{self, RawFile};
 use crate::block::BlockBackend;
+use crate::buffers::vectors;
 
 /// An io_uring for a raw file.
 pub struct IoUring {
@@ -205,7 +206,7 @@ impl Engine for IoUring {
             Operation::Read { data, offset } | Operation::Write { data, offset, .. }
                 if suits(data) =>
             {
-                (raw_file::vectors(data.slices()), *offset)
+                (vectors(data.slices()), *offset)
             }
             Operation::Flush => (Vec::new(), 0),
             _ => {

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
+//! The request queue's loop: free of file descriptors and threads.
+
+use std::any::Any;
+use std::io::Read;
+use std::sync::Arc;
+use std::task::Poll;
+
+use s390_vring::{DescriptorChain, DeviceQueue};
+use vm_memory::bitmap::BitmapSlice;
+use vm_memory::{GuestMemory, VolatileSlice};
+
+use super::engine::Engine;
+use super::metrics::P9Metrics;
+use super::server::{Answered, Header, Outcome, HEADER_LEN, RLERROR_LEN};
+use crate::buffers::Buffers;
+use crate::drain::{ChainError, Disposition, Drain, HandlerError};
+use crate::{Progress, SignalDriver, Transport};
+
+/// Serves the request queue of an active 9P device. Its chains are a message to read and room for
+/// the answer.
+pub struct P9Handler<T: Transport> {
+    memory: Arc<T::Memory>,
+    queue: T::Queue,
+    pub(super) driver: Arc<dyn SignalDriver>,
+    metrics: Arc<P9Metrics>,
+    requests: Requests,
+}
+
+/// Requests that the engine has.
+struct Requests {
+    /// By the slot that the engine knows them by.
+    in_flight: Vec<Option<(DescriptorChain, Header)>>,
+    free: Vec<u16>,
+    /// A chain waits for a slot.
+    full: bool,
+    /// For the log.
+    driver: Arc<dyn SignalDriver>,
+}
+
+impl<T: Transport> std::fmt::Debug for P9Handler<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("P9Handler")
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T: Transport> P9Handler<T> {
+    /// A handler for `queue`.
+    pub fn new(
+        memory: Arc<T::Memory>,
+        queue: T::Queue,
+        driver: Arc<dyn SignalDriver>,
+        metrics: Arc<P9Metrics>,
+    ) -> Self {
+        let slots = queue.size();
+        P9Handler {
+            memory,
+            queue,
+            driver: driver.clone(),
+            metrics,
+            requests: Requests {
+                in_flight: (0..slots).map(|_| None).collect(),
+                free: (0..slots).rev().collect(),
+                full: false,
+                driver,
+            },
+        }
+    }
+
+    /// Requests that the engine works on.
+    pub fn in_flight(&self) -> usize {
+        self.requests.in_flight.len() - self.requests.free.len()
+    }
+
+    /// Gives back what is answered, and begins what is in the queue.
+    ///
+    /// # Errors
+    ///
+    /// The driver broke a rule: the handler must not be used any more.
+    pub fn process(&mut self, engine: &Engine) -> Result<Progress, HandlerError> {
+        self.turn(engine, true)
+    }
+
+    /// Gives back what is answered, and begins nothing.
+    ///
+    /// # Errors
+    ///
+    /// The driver broke a rule: the handler must not be used any more.
+    pub fn complete(&mut self, engine: &Engine) -> Result<Progress, HandlerError> {
+        self.turn(engine, false)
+    }
+
+    fn turn(&mut self, engine: &Engine, begin: bool) -> Result<Progress, HandlerError> {
+        let memory = &*self.memory;
+        let (requests, metrics) = (&mut self.requests, &*self.metrics);
+        let mut drain = Drain {
+            queue: &mut self.queue,
+            memory,
+            index: 0,
+            driver: &*self.driver,
+            metrics: &metrics.queue,
+        };
+        let mut used = requests.complete(&mut drain, engine, metrics)?;
+        let mut progress = Progress::Idle;
+        if begin {
+            requests.full = false;
+            let (stopped, done) = drain.take(|chain| {
+                let keeper: Arc<dyn Any + Send + Sync> = self.memory.clone();
+                requests.begin(chain, memory, keeper, engine, metrics)
+            })?;
+            used += done;
+            // Some are answered by now: one interruption less.
+            let done = requests.complete(&mut drain, engine, metrics)?;
+            used += done;
+            progress = match requests.full && done > 0 {
+                true => Progress::More,
+                false => stopped,
+            };
+        }
+        drain.signal(used)?;
+        Ok(progress)
+    }
+}
+
+impl Requests {
+    /// Gives back to the driver what the engine has answered; returns how many that were.
+    fn complete<Q: DeviceQueue, M: GuestMemory>(
+        &mut self,
+        drain: &mut Drain<'_, Q, M>,
+        engine: &Engine,
+        metrics: &P9Metrics,
+    ) -> Result<u16, HandlerError> {
+        let mut used = 0;
+        while let Some((slot, answered)) = engine.next_answer() {
+            let in_flight = self.in_flight.get_mut(usize::from(slot));
+            let Some((chain, header)) = in_flight.and_then(Option::take) else {
+                continue;
+            };
+            self.free.push(slot);
+            self.finish(&chain, drain.memory, header, answered, metrics)
+                .and_then(|()| drain.give_back(&chain, answered.len))
+                .map_err(|error| drain.error(error))?;
+            used += 1;
+        }
+        Ok(used)
+    }
+
+    /// Begins the request in `chain`, or answers it.
+    fn begin<M: GuestMemory>(
+        &mut self,
+        chain: &DescriptorChain,
+        memory: &M,
+        keeper: Arc<dyn Any + Send + Sync>,
+        engine: &Engine,
+        metrics: &P9Metrics,
+    ) -> Result<Disposition, ChainError> {
+        let Some(&slot) = self.free.last() else {
+            self.full = true;
+            return Ok(Disposition::Later);
+        };
+        let mut reader = chain.reader(memory)?;
+        let writer = chain.writer(memory)?;
+        let request = buffers(reader.slices(), keeper.clone());
+        let reply = buffers(writer.slices(), keeper);
+        let mut header = [0; HEADER_LEN];
+        reader
+            .read_exact(&mut header)
+            .map_err(|_| ChainError::Request("a 9P message without a header"))?;
+        if reply.len() < RLERROR_LEN {
+            return Err(ChainError::Request(
+                "a 9P message without room for an answer",
+            ));
+        }
+        let header = Header::new(header);
+        match engine.submit(slot, header, request, reply) {
+            Poll::Ready(answered) => {
+                self.finish(chain, memory, header, answered, metrics)?;
+                Ok(Disposition::Used(answered.len))
+            }
+            Poll::Pending => {
+                self.free.pop();
+                self.in_flight[usize::from(slot)] = Some((chain.clone(), header));
+                Ok(Disposition::Kept)
+            }
+        }
+    }
+
+    /// Marks what was written, and counts.
+    fn finish<M: GuestMemory>(
+        &self,
+        chain: &DescriptorChain,
+        memory: &M,
+        header: Header,
+        answered: Answered,
+        metrics: &P9Metrics,
+    ) -> Result<(), ChainError> {
+        chain.writer(memory)?.advance(answered.len as usize);
+        match answered.outcome {
+            Outcome::Done => {}
+            Outcome::Read(bytes) => {
+                metrics.reads.inc();
+                metrics.read_bytes.add(bytes.into());
+            }
+            Outcome::Written(bytes) => {
+                metrics.writes.inc();
+                metrics.write_bytes.add(bytes.into());
+            }
+            Outcome::Failed(_) => metrics.errors.inc(),
+        }
+        let (name, outcome) = (self.driver.name(), answered.outcome);
+        log::trace!("{name}: queue 0: {header}: {outcome}");
+        Ok(())
+    }
+}
+
+/// Buffers in the memory that `keeper` keeps.
+fn buffers<B: BitmapSlice>(
+    slices: &[VolatileSlice<'_, B>],
+    keeper: Arc<dyn Any + Send + Sync>,
+) -> Buffers {
+    // SAFETY: the slices are of the guest memory that `keeper` is.
+    unsafe { Buffers::new(slices, keeper) }
+}
