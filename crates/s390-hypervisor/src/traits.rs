@@ -40,8 +40,11 @@ pub trait Vm: Send + Sync {
     fn inject(&self, interrupt: ExternalInterrupt) -> Result<()>;
 
     /// Drops this interruption where it is pending, because what it speaks of is gone: a queue
-    /// that was reset. A backend whose interruptions cannot be taken back does nothing, and the
-    /// guest gets one that is late, as it may on real hardware.
+    /// that was reset. The other pending ones are delivered as if nothing had happened. Nobody may
+    /// [`inject`](Self::inject) it meanwhile; the CPUs may run.
+    ///
+    /// A backend whose interruptions cannot be taken back does nothing, which is the default: the
+    /// guest then gets one that is late, as it may on real hardware.
     fn retract(&self, interrupt: ExternalInterrupt) -> Result<()> {
         let _ = interrupt;
         Ok(())

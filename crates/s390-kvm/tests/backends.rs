@@ -202,6 +202,109 @@ fn cleared_interruptions_never_come() {
     });
 }
 
+#[test]
+fn a_retracted_interruption_never_comes_and_the_others_do() {
+    on_both(|mut guest| {
+        guest.open_subclasses(SERVICE);
+        guest.put_psw(0x1b0, MASK, 0x11000);
+        guest.put(0x11000, &DIAG);
+        guest.put(0x11004, &[0xb2, 0xb2, 0x01, 0x30]); // lpswe 0x130
+        let service = ExternalInterrupt::service(0x5000, false);
+        for interrupt in [
+            virtio(0, 0x10),
+            virtio(1, 0x20),
+            virtio(0, 0x10),
+            service,
+            virtio(1, 0x10),
+            virtio(0, 0x30),
+        ] {
+            guest.vm.inject(interrupt).unwrap();
+        }
+        // The last one is not pending.
+        for stale in [virtio(0, 0x10), virtio(0, 0x20)] {
+            guest.vm.retract(stale).unwrap();
+        }
+        guest.start(OPEN, &[&DIAG]);
+        guest.diag();
+        let seen = guest.external();
+        assert_eq!((seen.code, seen.params), (0x2401, 0x5000));
+        for interrupt in [virtio(1, 0x20), virtio(1, 0x10), virtio(0, 0x30)] {
+            guest.diag();
+            assert_eq!(guest.external(), interrupt);
+        }
+        guest.diag();
+        assert_eq!(guest.cpu.psw().addr, CODE + 4);
+    });
+}
+
+#[test]
+fn many_pending_interruptions_do_not_keep_one_from_being_retracted() {
+    on_both(|mut guest| {
+        guest.open_subclasses(SERVICE);
+        for n in 1..=300 {
+            guest.vm.inject(virtio(0, n << 8)).unwrap();
+        }
+        for n in 1..300 {
+            guest.vm.retract(virtio(0, n << 8)).unwrap();
+        }
+        guest.start(OPEN, &[&LOOP]);
+        assert_eq!(guest.wait().addr, 0x1b0);
+        assert_eq!(guest.external(), virtio(0, 300 << 8));
+    });
+}
+
+/// A CPU opens and closes itself for interruptions all the time and adds up the tokens that come,
+/// while another thread takes back every second one.
+#[test]
+fn a_retraction_neither_loses_nor_doubles_what_another_cpu_takes() {
+    const TURNS: u64 = 100;
+    const STALE: u64 = 1 << 32;
+    const LAST: u64 = 1 << 48;
+    const SUM: GuestAddress = GuestAddress(0x900);
+    on_both(|mut guest| {
+        guest.open_subclasses(SERVICE);
+        let handler: [&[u8]; 4] = [
+            &[0xe3, 0x60, 0x01, 0xb8, 0x01, 0x04], // lg %r6,0x11b8
+            &[0xb9, 0x08, 0x00, 0x56],             // agr %r5,%r6
+            &[0xe3, 0x50, 0x09, 0x00, 0x00, 0x24], // stg %r5,0x900
+            &[0xb2, 0xb2, 0x01, 0x30],             // lpswe 0x130
+        ];
+        guest.put_psw(0x1b0, MASK, 0x11000);
+        guest.put(0x11000, &handler.concat());
+        guest.put(0x820, &[1, 0]);
+        let code: [&[u8]; 3] = [
+            &[0x80, 0x00, 0x08, 0x20], // ssm 0x820
+            &[0x80, 0x00, 0x08, 0x21], // ssm 0x821
+            &[0xa7, 0xf4, 0xff, 0xfc], // j .-8
+        ];
+        guest.start(MASK, &code);
+        let Guest {
+            memory,
+            vm,
+            mut cpu,
+            handle,
+        } = guest;
+        let sum = || u64::from_be_bytes(memory.read_obj(SUM).unwrap());
+        std::thread::scope(|scope| {
+            let cpu = scope.spawn(move || cpu.run().unwrap());
+            for turn in 1..=TURNS {
+                vm.inject(virtio(0, STALE)).unwrap();
+                vm.inject(virtio(0, 2 * turn)).unwrap();
+                vm.retract(virtio(0, STALE)).unwrap();
+            }
+            // They come in order: behind it none is left.
+            vm.inject(virtio(0, LAST)).unwrap();
+            while sum() < LAST {
+                assert!(!cpu.is_finished(), "{:?}", cpu.join().unwrap());
+                std::thread::yield_now();
+            }
+            handle.kick();
+            assert_eq!(cpu.join().unwrap(), VcpuExit::Interrupted);
+        });
+        assert_eq!(sum() % STALE, TURNS * (TURNS + 1));
+    });
+}
+
 /// Lets the CPU run what it is at until it was called by `call`, at a moment when it is in the
 /// guest for sure, and returns the CPU and its exit.
 fn call_out_of_loop(mut guest: Guest, call: impl FnOnce(&dyn VcpuHandle)) -> (Guest, VcpuExit) {

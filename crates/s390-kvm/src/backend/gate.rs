@@ -139,19 +139,15 @@ impl<D: Doorbell> Gate<D> {
         });
     }
 
-    /// Does something while the CPU is outside the guest.
-    pub(crate) fn outside<T>(&self, f: impl FnOnce() -> T) -> T {
+    /// Keeps the CPU outside the guest until the guard is dropped.
+    pub(crate) fn pause(&self) -> Pause<'_, D> {
         let mut orders = self.lock();
         orders.pauses += 1;
         self.call(&mut orders);
         while orders.inside.is_some() {
             orders = self.wait(orders);
         }
-        drop(orders);
-        let result = f();
-        self.lock().pauses -= 1;
-        self.changed.notify_all();
-        result
+        Pause(self)
     }
 
     fn call(&self, orders: &mut Orders) {
@@ -170,6 +166,16 @@ impl<D: Doorbell> Gate<D> {
 
     fn lock(&self) -> MutexGuard<'_, Orders> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A CPU outside the guest, see [`Gate::pause`].
+pub(crate) struct Pause<'a, D: Doorbell>(&'a Gate<D>);
+
+impl<D: Doorbell> Drop for Pause<'_, D> {
+    fn drop(&mut self) {
+        self.0.lock().pauses -= 1;
+        self.0.changed.notify_all();
     }
 }
 
@@ -348,7 +354,8 @@ mod tests {
                 }
             });
             for _ in 0..100 {
-                gate.outside(|| assert!(gate.look(|orders| orders.inside.is_none())));
+                let _pause = gate.pause();
+                assert!(gate.look(|orders| orders.inside.is_none()));
             }
             gate.kick();
         });

@@ -103,8 +103,9 @@ impl VcpuHandle for Handle {
     /// The kernel answers SIGP sense itself, so that this is rarely asked; it costs an exit.
     fn external_call_pending(&self) -> bool {
         let call = u64::from(KVM_S390_INT_EXTERNAL_CALL);
-        self.gate
-            .outside(|| self.remote.get_irq_state())
+        let _pause = self.gate.pause();
+        self.remote
+            .get_irq_state()
             .is_ok_and(|irqs| irqs.iter().any(|irq| irq.type_ == call))
     }
 

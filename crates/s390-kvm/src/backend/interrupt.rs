@@ -21,7 +21,14 @@ pub(crate) fn floating(interrupt: ExternalInterrupt) -> Result<kvm_s390_irq> {
     Ok(irq(kind, |u| u.ext = ext))
 }
 
-/// The same for the older ioctl.
+/// Whether two floating interruptions of the kinds above are the same.
+pub(crate) fn is_same(a: &kvm_s390_irq, b: &kvm_s390_irq) -> bool {
+    // SAFETY: every member of the union is made of integers, and none is left uninitialised.
+    let params = |irq: &kvm_s390_irq| unsafe { (irq.u.ext.ext_params, irq.u.ext.ext_params2) };
+    a.type_ == b.type_ && params(a) == params(b)
+}
+
+/// [`floating`] for the older ioctl.
 pub(crate) fn floating_by_ioctl(interrupt: ExternalInterrupt) -> Result<kvm_s390_interrupt> {
     Ok(kvm_s390_interrupt {
         type_: floating(interrupt)?.type_ as u32,
@@ -95,6 +102,22 @@ mod tests {
         assert_eq!(bytes(&irq)[8..16], token.to_ne_bytes());
         let old = floating_by_ioctl(interrupt).unwrap();
         assert_eq!((old.type_, old.parm, old.parm64), (0xffff_2603, 1, token));
+    }
+
+    #[test]
+    fn kind_event_and_token_make_a_floating_interruption() {
+        let virtio = |params, params2| ExternalInterrupt {
+            params,
+            params2,
+            code: 0x2603,
+            subcode: 0x0d00,
+        };
+        let irq = floating(virtio(1, 0x10)).unwrap();
+        assert!(is_same(&irq, &floating(virtio(1, 0x10)).unwrap()));
+        assert!(!is_same(&irq, &floating(virtio(0, 0x10)).unwrap()));
+        assert!(!is_same(&irq, &floating(virtio(1, 0x12)).unwrap()));
+        let service = floating(ExternalInterrupt::service(0, true)).unwrap();
+        assert!(!is_same(&service, &floating(virtio(1, 0)).unwrap()));
     }
 
     #[test]

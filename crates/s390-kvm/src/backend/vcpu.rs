@@ -33,7 +33,7 @@ pub struct KvmVcpu {
 }
 
 impl KvmVcpu {
-    pub(super) fn new(vm: Arc<Shared>, address: u16) -> Result<Self> {
+    pub(super) fn new(vm: &Arc<Shared>, address: u16) -> Result<Self> {
         let mut fd = vm.vm.create_vcpu(address.into()).map_err(|error| {
             if error.errno() == libc::EEXIST {
                 return Error::Invalid("CPU address: it is taken");
@@ -46,7 +46,7 @@ impl KvmVcpu {
             address,
             gate: Gate::new(fd.remote()),
             remote: fd.remote(),
-            vm,
+            vm: vm.clone(),
         };
         let mut vcpu = KvmVcpu {
             fd,
@@ -55,6 +55,7 @@ impl KvmVcpu {
             handle: Arc::new(handle),
         };
         vcpu.apply(RunState::Stopped)?;
+        vm.add_cpu(&vcpu.handle);
         Ok(vcpu)
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The virtual machine.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use s390_extint::ExternalInterrupt;
 use s390_hypervisor::{Result as BackendResult, Vcpu, Vm};
@@ -9,6 +9,7 @@ use vm_memory::GuestMemoryBackend;
 use vmm_sys_util::errno;
 
 use super::error::refused;
+use super::handle::Handle;
 use super::memory::SlotMapping;
 use super::{interrupt, signal, Error, KvmVcpu};
 use crate::bindings::*;
@@ -41,9 +42,55 @@ pub struct KvmVm {
 /// nobody can run the guest any more.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    /// The CPUs, which take floating interruptions. Those are made pending and dropped by one
+    /// thread at a time, which has this locked: the kernel has no call that drops only some.
+    cpus: Mutex<Vec<Weak<Handle>>>,
     flic: Option<DeviceFd>,
     pub(crate) vm: VmFd,
     pub(crate) memory: SlotMapping,
+}
+
+impl Shared {
+    /// There is another CPU, which has not run yet.
+    pub(super) fn add_cpu(&self, cpu: &Arc<Handle>) {
+        let mut cpus = self.cpus();
+        cpus.retain(|cpu| cpu.strong_count() > 0);
+        cpus.push(Arc::downgrade(cpu));
+    }
+
+    fn cpus(&self) -> MutexGuard<'_, Vec<Weak<Handle>>> {
+        self.cpus.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops `stale` where it is pending in `flic`. All CPUs are outside the guest meanwhile, so
+    /// that none takes an interruption that is about to be dropped and made pending again. What
+    /// stays pending stays in its order; a service signal is the same when it is merged with none.
+    fn retract(&self, flic: &DeviceFd, stale: &kvm_s390_irq) -> Result<(), errno::Error> {
+        let is_stale = |irq: &kvm_s390_irq| interrupt::is_same(irq, stale);
+        let cpus = self.cpus();
+        // The usual case. Whoever could make it pending has stopped, so that no look is missed.
+        if !pending(flic)?.iter().any(is_stale) {
+            return Ok(());
+        }
+        let cpus: Vec<_> = cpus.iter().filter_map(Weak::upgrade).collect();
+        let _pauses: Vec<_> = cpus.iter().map(|cpu| cpu.gate.pause()).collect();
+        let mut irqs = pending(flic)?;
+        irqs.retain(|irq| !is_stale(irq));
+        flic.flic_clear_irqs()?;
+        flic.flic_enqueue(&irqs)
+    }
+}
+
+/// All floating interruptions that are pending.
+fn pending(flic: &DeviceFd) -> Result<Vec<kvm_s390_irq>, errno::Error> {
+    let mut room = 64;
+    loop {
+        match flic.flic_get_all_irqs(room) {
+            // The kernel holds fewer than it is able to list.
+            Err(error) if error.errno() == libc::ENOMEM => room *= 4,
+            result => return result,
+        }
+    }
 }
 
 impl KvmVm {
@@ -79,7 +126,12 @@ impl KvmVm {
             .map_err(Error::host("take over SIGP from the kernel"))?;
         // Without it, the ioctls that are older do.
         let flic = vm.create_device(KVM_DEV_TYPE_FLIC).ok();
-        let shared = Shared { flic, vm, memory };
+        let shared = Shared {
+            cpus: Mutex::default(),
+            flic,
+            vm,
+            memory,
+        };
         let region = kvm_userspace_memory_region {
             memory_size: shared.memory.size(),
             userspace_addr: shared.memory.as_ptr() as u64,
@@ -101,7 +153,7 @@ impl KvmVm {
     ///
     /// [`s390_hypervisor::Error::Invalid`] if there is such a CPU already.
     pub fn new_vcpu(&self, address: u16) -> BackendResult<KvmVcpu> {
-        KvmVcpu::new(self.shared.clone(), address)
+        KvmVcpu::new(&self.shared, address)
     }
 
     /// The machine as the ioctls see it.
@@ -137,6 +189,7 @@ impl Vm for KvmVm {
     }
 
     fn inject(&self, interrupt: ExternalInterrupt) -> BackendResult<()> {
+        let _one_at_a_time = self.shared.cpus();
         let result = match &self.shared.flic {
             Some(flic) => flic.flic_enqueue(&[interrupt::floating(interrupt)?]),
             None => {
@@ -150,7 +203,20 @@ impl Vm for KvmVm {
         )))
     }
 
+    /// A kernel without the controller cannot take back: the guest gets it, late.
+    fn retract(&self, interrupt: ExternalInterrupt) -> BackendResult<()> {
+        let Some(flic) = &self.shared.flic else {
+            return Ok(());
+        };
+        let stale = interrupt::floating(interrupt)?;
+        let code = interrupt.code;
+        self.shared
+            .retract(flic, &stale)
+            .map_err(refused(format!("take back interruption {code:#06x}")))
+    }
+
     fn clear_interrupts(&self) -> BackendResult<()> {
+        let _one_at_a_time = self.shared.cpus();
         let result = match &self.shared.flic {
             Some(flic) => flic.flic_clear_irqs(),
             None => Err(errno::Error::new(libc::ENODEV)),
