@@ -15,6 +15,9 @@ use s390_virtio_devices::{ActivateError, Activation, VirtioDevice};
 use vm_memory::{Bytes, GuestAddress};
 use vmm_sys_util::eventfd::EventFd;
 
+/// The feature by which a guest shows that it is none of before 2.6.36.
+const EVENT_IDX: u32 = 1 << 29;
+
 type Meanwhile = Box<dyn FnMut() + Send>;
 
 /// A device of any shape.
@@ -163,7 +166,8 @@ fn what_the_page_cannot_express_is_refused() {
 fn a_device_can_come_later_and_be_announced() {
     let machine = Machine::new();
     machine.add(disk().0);
-    machine.driver(0).begin_probe(0);
+    machine.driver(0).begin_probe(EVENT_IDX);
+    machine.driver(0).finish_probe();
     let id = machine.add(disk().0);
     assert!(machine.interrupts().is_empty());
     machine.bus.announce(id).unwrap();

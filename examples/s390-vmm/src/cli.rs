@@ -12,8 +12,8 @@ use s390_sclp::Consoles;
 use s390_virtio_devices::net::MacAddress;
 
 use crate::config::{
-    Backend, CacheMode, ConsoleConfig, DiskConfig, DiskEngine, DiskFormat, Hardware, NetConfig,
-    NetLink, PortConfig, PortTarget, VmConfig,
+    Backend, CacheMode, ConsoleConfig, DiskConfig, DiskEngine, DiskFormat, Hardware, Hotplug,
+    NetConfig, NetLink, PortConfig, PortTarget, VmConfig,
 };
 use crate::control::{self, DeviceRef};
 use crate::inspect::PageSource;
@@ -106,10 +106,20 @@ pub struct BootArguments {
     /// Listen for commands on this Unix socket, see `ctl`; only this user may use it.
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
-    /// Tell the running guest of devices that are added. Only for Linux 2.6.36 and later: older
-    /// ones take the message for something else. Without it a guest finds them at its next boot.
-    #[arg(long, requires = "control")]
-    hotplug: bool,
+    /// Tell the running guest of devices that are added, if one of its drivers shows that it is
+    /// Linux 3.0 or later; with always, whatever it is: Linux before 2.6.36 takes the message for
+    /// something else. A guest that is not told finds them at its next boot.
+    #[arg(
+        long,
+        requires = "control",
+        value_enum,
+        value_name = "always",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "shown",
+        hide_possible_values = true
+    )]
+    hotplug: Option<HotplugArgument>,
     #[command(flatten)]
     machine: MachineArguments,
 }
@@ -288,6 +298,14 @@ enum BackendArgument {
 }
 
 #[derive(Copy, Clone, Debug, ValueEnum)]
+enum HotplugArgument {
+    /// A guest that shows that it understands.
+    Shown,
+    /// Every guest.
+    Always,
+}
+
+#[derive(Copy, Clone, Debug, ValueEnum)]
 enum SclpConsoleArgument {
     /// The VT220 terminal.
     Vt220,
@@ -297,6 +315,16 @@ enum SclpConsoleArgument {
     Both,
     /// Neither.
     None,
+}
+
+impl From<Option<HotplugArgument>> for Hotplug {
+    fn from(argument: Option<HotplugArgument>) -> Self {
+        match argument {
+            None => Hotplug::Never,
+            Some(HotplugArgument::Shown) => Hotplug::Shown,
+            Some(HotplugArgument::Always) => Hotplug::Always,
+        }
+    }
 }
 
 impl From<SclpConsoleArgument> for Consoles {
@@ -331,7 +359,7 @@ impl From<BootArguments> for VmConfig {
                 backend: arguments.machine.backend.into(),
                 cpu: arguments.cpu,
                 sclp_consoles: arguments.sclp_console.into(),
-                hotplug: arguments.hotplug,
+                hotplug: arguments.hotplug.into(),
             },
             disks: arguments.disk,
             nets: arguments.net,
@@ -573,7 +601,7 @@ mod tests {
             backend: Backend::Auto,
             cpu: CpuModel::max(),
             sclp_consoles: Consoles::Vt220,
-            hotplug: false,
+            hotplug: Hotplug::Never,
         };
         assert_eq!(config.hardware, hardware);
         assert_eq!(config.console, ConsoleConfig::Stdio);
@@ -628,7 +656,7 @@ mod tests {
             backend: Backend::Emulated,
             cpu: CpuModel::by_name("z10").unwrap(),
             sclp_consoles: Consoles::None,
-            hotplug: true,
+            hotplug: Hotplug::Shown,
         };
         assert_eq!(config.hardware, hardware);
         let disk = |path: &str, read_only| DiskConfig {
@@ -813,7 +841,11 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::ValueValidation, "{arguments:?}");
             assert_eq!(error.exit_code(), 2);
         }
-        assert_eq!(boot(&["--hotplug"]).unwrap_err().exit_code(), 2);
+        for hotplug in [&["--hotplug"][..], &["--control", "s", "--hotplug=old"]] {
+            assert_eq!(boot(hotplug).unwrap_err().exit_code(), 2);
+        }
+        let config = boot(&["--control", "s", "--hotplug=always"]).unwrap();
+        assert_eq!(config.hardware.hotplug, Hotplug::Always);
         assert_eq!(boot(&["--backend", "xen"]).unwrap_err().exit_code(), 2);
         assert_eq!(boot(&["--cpu", "z9"]).unwrap_err().exit_code(), 2);
         let error = boot(&["--sclp-console", "hvc0"]).unwrap_err();

@@ -228,9 +228,21 @@ pub struct Hardware {
     pub cpu: CpuModel,
     /// The consoles that the SCLP offers, beside the virtio console, which is always there.
     pub sclp_consoles: Consoles,
-    /// Whether a running guest is told of a device that is added. Linux before 2.6.36 would take
-    /// the address of the descriptor for that of one of its queues.
-    pub hotplug: bool,
+    /// Whether a running guest is told of a device that is added.
+    pub hotplug: Hotplug,
+}
+
+/// Whether a running guest is told of a device that is added. Linux before 2.6.36 would take the
+/// address of the descriptor for that of one of its queues.
+#[derive(Copy, Clone, Debug, Default, PartialEq, Eq)]
+pub enum Hotplug {
+    /// It finds the device when it boots again.
+    #[default]
+    Never,
+    /// If one of its drivers shows that it is Linux 3.0 or later.
+    Shown,
+    /// Whatever it is.
+    Always,
 }
 
 /// A virtual machine.

@@ -12,7 +12,7 @@ use event_manager::MutEventSubscriber;
 use s390_cpu::Memory;
 use s390_virtio_devices::balloon::Balloon;
 use s390_virtio_devices::block::{Block, BlockOptions, EngineKind, ImageFormat, ImageOptions};
-use s390_virtio_devices::bus::DeviceId;
+use s390_virtio_devices::bus::{BusError, DeviceId};
 use s390_virtio_devices::console::{Console, ConsoleSize};
 use s390_virtio_devices::net::{DatagramLink, MacAddress, Net, NetBackend, StreamLink, Tap};
 use s390_virtio_devices::rate_limiter::{Rate, RateLimits};
@@ -131,9 +131,14 @@ impl Devices {
         self.add("balloon", balloon, Kind::Balloon)
     }
 
-    /// Tells the running guest of a device.
-    pub(crate) fn announce(&self, device: &Device) -> Result<()> {
-        Ok(self.bus.announce(device.id)?)
+    /// Tells the running guest of a device, if it shows that it understands.
+    pub(crate) fn announce(&self, device: &Device) -> std::result::Result<(), BusError> {
+        self.bus.announce(device.id)
+    }
+
+    /// Tells the running guest of a device, whatever it understands.
+    pub(crate) fn announce_unchecked(&self, device: &Device) -> std::result::Result<(), BusError> {
+        self.bus.announce_unchecked(device.id)
     }
 
     /// Changes the capacity of a disk to `size` bytes, or to that of its image, and tells the

@@ -15,7 +15,7 @@ use s390_virtio_devices::console::Console as VirtioConsole;
 use s390_virtio_devices::VirtioBus;
 
 use crate::backend::Hypervisor;
-use crate::config::Hardware;
+use crate::config::{Hardware, Hotplug};
 use crate::console::{ConsoleOutput, Keyboard, Port};
 use crate::control::{ControlThread, Manager};
 use crate::devices::Devices;
@@ -50,7 +50,7 @@ pub(crate) struct VirtualMachine {
     rebooter: Arc<Rebooter>,
     power: Power,
     keyboard: Keyboard,
-    hotplug: bool,
+    hotplug: Hotplug,
     control: Option<ListeningSocket>,
     stopper: Stopper,
     stats: Stats,

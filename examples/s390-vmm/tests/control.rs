@@ -73,9 +73,25 @@ fn a_disk_is_added_and_resized_and_stays_through_a_reset() {
     assert_eq!(guest.end(), Some(1));
 }
 
+/// It may be older than the message.
+#[test]
+fn a_guest_that_shows_no_driver_is_not_told_of_a_device() {
+    let guest = Running::start(&["--hotplug"]);
+    let answer = guest.tell(&add_disk(guest.image("disk.img", 1 << 20)));
+    assert_eq!(
+        (&answer["id"], &answer["announced"]),
+        (&json!("disk0"), &json!(false))
+    );
+    let reason = answer["reason"].as_str().unwrap();
+    assert!(reason.starts_with("the guest does not show "), "{reason}");
+    let info = guest.tell(&Command::Info);
+    assert_eq!(info["devices"].as_array().unwrap().len(), 3);
+    assert_eq!(guest.end(), Some(1));
+}
+
 #[test]
 fn a_page_that_is_full_is_an_answer() {
-    let guest = Running::start(&["--hotplug"]);
+    let guest = Running::start(&["--hotplug=always"]);
     let mut disks = 0;
     let refusal = loop {
         let image = guest.image(&format!("disk{disks}.img"), 1 << 20);

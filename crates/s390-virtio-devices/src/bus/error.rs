@@ -23,6 +23,11 @@ pub enum BusError {
     /// No device has this place.
     #[error("there is no such device")]
     NoSuchDevice,
+    /// Nothing shows that the guest would understand.
+    #[error(
+        "the guest does not show that it knows of devices that are added: it finds this one when it boots again"
+    )]
+    UnknownGuest,
     /// The backend does not take the interruption.
     #[error("the interruption cannot be queued")]
     Inject(#[from] s390_hypervisor::Error),

@@ -166,13 +166,37 @@ impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
         results.into_iter().collect()
     }
 
-    /// Tells a running guest that a device was added. Only for guests known to be Linux 2.6.36
-    /// or later: older ones take the address of the descriptor for that of a queue of theirs.
+    /// Tells a running guest that a device was added.
+    ///
+    /// Linux before 2.6.36 takes the address of the descriptor for that of a queue of its own. No
+    /// guest says which release it is, but one of its drivers must have shown that it is no such:
+    /// it has accepted the event index of rings, which Linux knows since 3.0.
+    ///
+    /// # Errors
+    ///
+    /// There is no such device, no driver is active that shows it
+    /// ([`UnknownGuest`](BusError::UnknownGuest)), or the interruption cannot be queued. The guest
+    /// finds the device when it boots again.
+    pub fn announce(&self, id: DeviceId) -> Result<(), BusError> {
+        let slot = self.slot(id)?;
+        let slots = self.topology().slots.clone();
+        for slot in slots {
+            if slot.has_event_index()? {
+                return self.announce_unchecked(id);
+            }
+        }
+        log::debug!("{}: not announced: the guest may be too old", slot.name());
+        Err(BusError::UnknownGuest)
+    }
+
+    /// Like [`announce`](Self::announce), for a guest that is known to be Linux 2.6.36 or later
+    /// even if it does not show it: a wrong guess lets it write to its own page of descriptors as
+    /// if that were a queue.
     ///
     /// # Errors
     ///
     /// There is no such device, or the interruption cannot be queued.
-    pub fn announce(&self, id: DeviceId) -> Result<(), BusError> {
+    pub fn announce_unchecked(&self, id: DeviceId) -> Result<(), BusError> {
         self.slot(id)?.announce()
     }
 

@@ -103,6 +103,13 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
         self.signal.broken.load(Ordering::SeqCst)
     }
 
+    /// Whether the device has a driver that uses the event index.
+    pub(super) fn has_event_index(&self) -> Result<bool, BusError> {
+        let accepted = self.view().accepted_features()?;
+        let ring = RingFeatures::from_bits(accepted.into());
+        Ok(ring.event_idx && self.active.load(Ordering::SeqCst))
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.signal.name
     }

@@ -65,7 +65,7 @@ pub struct Release {
 }
 
 const INDIRECT: u32 = 1 << 28;
-const EVENT_IDX: u32 = 1 << 29;
+pub const EVENT_IDX: u32 = 1 << 29;
 
 const BLOCK_2008: u32 = 0x17;
 const BLOCK_2009: u32 = BLOCK_2008 | 0x2e0;

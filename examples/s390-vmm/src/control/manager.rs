@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use s390_hypervisor::{VcpuHandle, Vm};
 use s390_machine::{Reboot, RebootKind};
+use s390_virtio_devices::bus::BusError;
 use s390_virtio_devices::console::ConsoleSize;
 use serde_json::{json, Value};
 use vm_memory::{Bytes, GuestAddress};
 
 use super::api::Command;
+use crate::config::Hotplug;
 use crate::devices::{Device, Devices};
 use crate::reboot::Rebooter;
 use crate::vm::{Power, Shared, Stopper};
@@ -28,7 +30,7 @@ pub(crate) struct Manager {
     pub(crate) cpus: Vec<Arc<dyn VcpuHandle>>,
     pub(crate) power: Power,
     pub(crate) stopper: Stopper,
-    pub(crate) hotplug: bool,
+    pub(crate) hotplug: Hotplug,
 }
 
 /// What a command comes to.
@@ -89,7 +91,7 @@ impl Manager {
             "state": if self.rebooter.is_paused() { "paused" } else { "running" },
             "memory": self.shared.ram_size,
             "cpus": self.cpus.len(),
-            "hotplug": self.hotplug,
+            "hotplug": self.hotplug != Hotplug::Never,
             "devices": devices.collect::<Result<Vec<_>>>()?,
         })))
     }
@@ -145,14 +147,20 @@ impl Manager {
         Ok(Answer::None)
     }
 
-    /// Tells the guest of a new device, if that is wanted.
+    /// Tells the guest of a new device, if that is wanted and it understands. The device is there
+    /// in any case.
     fn added(&self, device: Device) -> Result<Answer> {
-        if self.hotplug {
-            self.devices.announce(&device)?;
-        }
-        Ok(Answer::Json(json!({
-            "id": device.name,
-            "announced": self.hotplug,
-        })))
+        let announced = match self.hotplug {
+            Hotplug::Never => Ok(false),
+            Hotplug::Shown => self.devices.announce(&device).map(|()| true),
+            Hotplug::Always => self.devices.announce_unchecked(&device).map(|()| true),
+        };
+        let id = device.name;
+        Ok(Answer::Json(match announced {
+            Err(error @ BusError::UnknownGuest) => {
+                json!({ "id": id, "announced": false, "reason": error.to_string() })
+            }
+            announced => json!({ "id": id, "announced": announced? }),
+        }))
     }
 }
