@@ -26,7 +26,8 @@ pub(super) const MAX_ZEROES_SECTORS: u32 = 1 << 16;
 /// Segments of zeros.
 pub(super) const MAX_ZEROES_SEGMENTS: u32 = 1;
 
-/// Bytes of a segment (`struct virtio_blk_discard_write_zeroes`).
+/// Bytes of a segment (`struct virtio_blk_discard_write_zeroes`). It is little-endian on every
+/// transport (virtio 1.2, section 5.2.6; Linux writes it so in the legacy interface as well).
 const SEGMENT_BYTES: usize = 16;
 
 /// What the driver asks for.
@@ -97,7 +98,7 @@ impl<'a, M: GuestMemory> Request<'a, M> {
     }
 
     /// The segments of a discard or of zeros, if they are whole and at most `max`.
-    pub(super) fn segments<E: ByteOrder>(&mut self, max: u32) -> Option<Vec<Segment>> {
+    pub(super) fn segments(&mut self, max: u32) -> Option<Vec<Segment>> {
         let bytes = self.out_data.available_bytes();
         let count = bytes / SEGMENT_BYTES;
         if bytes % SEGMENT_BYTES != 0 || count == 0 || count > max as usize {
@@ -108,11 +109,10 @@ impl<'a, M: GuestMemory> Request<'a, M> {
                 let mut segment = [0; SEGMENT_BYTES];
                 self.out_data.read_exact(&mut segment).ok()?;
                 let [s0, s1, s2, s3, s4, s5, s6, s7, n0, n1, n2, n3, flags @ ..] = segment;
-                let sector = u64::from_ne_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
                 Some(Segment {
-                    sector: E::u64(sector),
-                    sectors: E::u32(u32::from_ne_bytes([n0, n1, n2, n3])),
-                    flags: E::u32(u32::from_ne_bytes(flags)),
+                    sector: u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]),
+                    sectors: u32::from_le_bytes([n0, n1, n2, n3]),
+                    flags: u32::from_le_bytes(flags),
                 })
             })
             .collect()
