@@ -280,9 +280,21 @@ impl Devices {
         }?)
     }
 
-    /// Whether a device has stopped because its driver broke a rule.
-    pub(crate) fn needs_reset(&self, device: &Device) -> Result<bool> {
-        Ok(self.bus.needs_reset(device.id)?)
+    /// What a device is like now: whether it has stopped because its driver broke a rule, and of
+    /// a disk what a guest can change.
+    pub(crate) fn state(&self, device: &Device) -> Result<Value> {
+        let needs_reset = self.bus.needs_reset(device.id)?;
+        let mut state = json!({ "id": device.name, "needs-reset": needs_reset });
+        if let Kind::Disk { device, .. } = &device.kind {
+            let device = lock(device);
+            let cache = match device.is_write_back() {
+                true => CacheMode::Writeback,
+                false => CacheMode::Writethrough,
+            };
+            state["size"] = json!(device.size());
+            state["cache"] = json!(cache);
+        }
+        Ok(state)
     }
 
     fn of_kind(&self, is: impl Fn(&Kind) -> bool) -> Vec<Device> {

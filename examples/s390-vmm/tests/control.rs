@@ -68,6 +68,11 @@ fn a_disk_is_added_and_resized_and_stays_through_a_reset() {
     assert_eq!(guest.ask(&Command::Reset), Ok(None));
     guest.read_until(BANNER);
     assert!(inspect(&guest).contains("configuration 00 00 00 00 00 00 04 00"));
+    let info = guest.tell(&Command::Info);
+    let disk = json!({
+        "id": "disk0", "needs-reset": false, "size": 512 << 10, "cache": "writeback"
+    });
+    assert_eq!(info["devices"][2], disk);
     let counters = guest.tell(&Command::Counters);
     assert_eq!(counters["disk0"]["queue"]["kicks"], 0);
     assert_eq!(guest.end(), Some(1));

@@ -80,12 +80,7 @@ impl Manager {
 
     fn info(&self) -> Result<Answer> {
         let devices = self.devices.list();
-        let devices = devices.iter().map(|device| {
-            Ok(json!({
-                "id": device.name,
-                "needs-reset": self.devices.needs_reset(device)?,
-            }))
-        });
+        let devices = devices.iter().map(|device| self.devices.state(device));
         Ok(Answer::Json(json!({
             "version": env!("CARGO_PKG_VERSION"),
             "state": if self.rebooter.is_paused() { "paused" } else { "running" },
