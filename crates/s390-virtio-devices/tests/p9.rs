@@ -198,6 +198,8 @@ fn files_over_the_ring() {
         assert_eq!((metrics.reads.get(), metrics.read_bytes.get()), (1, 8181));
         assert_eq!((metrics.writes.get(), metrics.write_bytes.get()), (1, 6));
         assert_eq!((metrics.errors.get(), metrics.queue.chains.get()), (1, 7));
+        assert_eq!(metrics.queue.kicks.get(), 7);
+        assert_eq!(metrics.queue.interrupts.get(), 7);
     }
 }
 

@@ -14,6 +14,7 @@ use super::metrics::P9Metrics;
 use super::server::FileServer;
 use crate::device::copy_config;
 use crate::event::QueueEvents;
+use crate::metrics::DeviceMetrics;
 use crate::{ActivateError, Activation, Transport, VirtioDevice};
 
 /// The device tells its tag (`VIRTIO_9P_MOUNT_TAG`, `linux/virtio_9p.h`).
@@ -157,6 +158,10 @@ impl<T: Transport> VirtioDevice<T> for P9<T> {
 
     fn queue_events(&self) -> &[Arc<EventFd>] {
         self.events.as_slice()
+    }
+
+    fn device_metrics(&self) -> Option<Arc<dyn DeviceMetrics>> {
+        Some(self.metrics.clone())
     }
 
     fn activate(&mut self, activation: Activation<T>) -> Result<(), ActivateError> {

@@ -25,7 +25,7 @@ impl<T: Transport> MutEventSubscriber for P9<T> {
                 // An empty event means that somebody else took it, which loses nothing.
                 let _ = event.read();
             }
-            _ => self.events.take(0, &self.metrics.queue),
+            _ => self.events.take(0),
         }
         self.work(true);
     }

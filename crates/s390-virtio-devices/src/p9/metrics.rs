@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! What a 9P device counts.
 
-use crate::metrics::{Counter, QueueMetrics};
+use crate::metrics::{Counter, DeviceMetrics, QueueMetrics};
 
 /// Counters of a 9P device.
 #[derive(Debug, Default)]
@@ -23,4 +23,10 @@ pub struct P9Metrics {
     pub write_bytes: Counter,
     /// Requests answered with an error: names that are not there, most of all.
     pub errors: Counter,
+}
+
+impl DeviceMetrics for P9Metrics {
+    fn of_queue(&self, queue: u16) -> Option<&QueueMetrics> {
+        (queue == 0).then_some(&self.queue)
+    }
 }
