@@ -10,16 +10,20 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use s390_cpu::CpuModel;
 use s390_sclp::Consoles;
 use s390_virtio_devices::net::MacAddress;
+use s390_virtio_devices::p9::Tag;
 
 use crate::config::{
     Backend, CacheMode, ConsoleConfig, DiskConfig, DiskEngine, DiskFormat, Hardware, Hotplug,
-    NetConfig, NetLink, PortConfig, PortTarget, VmConfig,
+    NetConfig, NetLink, PortConfig, PortTarget, ShareConfig, VmConfig,
 };
 use crate::control::{self, DeviceRef};
 use crate::inspect::PageSource;
 
 /// The form of a network interface.
 const NET: &str = "tap=NAME|stream=SOCKET[,mac=..][,mtu=N][,bw=BYTES][,ops=N]";
+
+/// The form of a shared directory.
+const SHARE: &str = "path=DIR,tag=TAG[,readonly]";
 
 /// A minimal virtual machine monitor for s390: boots Linux with disk and network on any machine.
 #[derive(Debug, Parser)]
@@ -73,6 +77,10 @@ pub struct BootArguments {
     /// a second in each direction. May be given more than once.
     #[arg(long, value_name = NET)]
     net: Vec<NetConfig>,
+    /// A directory that the guest can mount over 9P: path=DIR,tag=TAG[,readonly]. Linux has it with
+    /// mount -t 9p -o trans=virtio,version=9p2000.L TAG /mnt. May be given more than once.
+    #[arg(long, value_name = SHARE)]
+    share: Vec<ShareConfig>,
     /// A port beside the virtio console: name=NAME,file=F, which takes what the guest writes, or
     /// name=NAME,socket=PATH, on which one client at a time talks to the guest. Linux has it as /dev/virtio-ports/NAME. May be given more than once.
     #[arg(long, value_name = "name=NAME,file=F")]
@@ -161,6 +169,12 @@ enum CtlCommand {
         #[arg(value_name = NET)]
         net: NetConfig,
     },
+    /// Share a directory.
+    AddShare {
+        /// The directory, as for `boot --share`.
+        #[arg(value_name = SHARE)]
+        share: ShareConfig,
+    },
     /// Change the capacity of a disk. An image that is too small grows; one that is larger than
     /// the new capacity keeps what it holds.
     ResizeDisk {
@@ -229,6 +243,10 @@ impl CtlArguments {
                     tap => tap,
                 },
                 ..net
+            }),
+            CtlCommand::AddShare { share } => control::Command::AddShare(ShareConfig {
+                path: std::path::absolute(share.path)?,
+                ..share
             }),
             CtlCommand::ResizeDisk { disk, size } => control::Command::ResizeDisk {
                 disk: match disk {
@@ -363,6 +381,7 @@ impl From<BootArguments> for VmConfig {
             },
             disks: arguments.disk,
             nets: arguments.net,
+            shares: arguments.share,
             ports: arguments.port,
             balloon: arguments.balloon,
             console: arguments.console,
@@ -522,6 +541,28 @@ impl FromStr for NetConfig {
     }
 }
 
+impl FromStr for ShareConfig {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (mut path, mut tag, mut read_only) = (None, None, false);
+        words(text, |key, value| {
+            match (key, value) {
+                ("path", Some(value)) => path = Some(PathBuf::from(value)),
+                ("tag", Some(value)) => tag = Some(Tag::new(value).map_err(|e| e.to_string())?),
+                ("readonly", None) => read_only = true,
+                _ => return Err(unknown(key, SHARE)),
+            }
+            Ok(())
+        })?;
+        Ok(ShareConfig {
+            path: path.ok_or("a share needs path=DIR")?,
+            tag: tag.ok_or("a share needs tag=TAG")?.as_str().to_owned(),
+            read_only,
+        })
+    }
+}
+
 impl FromStr for PortConfig {
     type Err = String;
 
@@ -578,6 +619,40 @@ mod tests {
             Command::Boot(arguments) => Ok(arguments.into()),
             _ => unreachable!(),
         }
+    }
+
+    #[test]
+    fn shares() {
+        let share = |path: &str, read_only| ShareConfig {
+            path: path.into(),
+            tag: "t".to_owned(),
+            read_only,
+        };
+        let config = boot(&[
+            "--share",
+            "path=/a,tag=t",
+            "--share",
+            "tag=t,readonly,path=b",
+        ]);
+        assert_eq!(
+            config.unwrap().shares,
+            [share("/a", false), share("b", true)]
+        );
+        let command = ctl(&["add-share", "path=/a,tag=t,readonly"]).unwrap();
+        assert_eq!(command, control::Command::AddShare(share("/a", true)));
+        for (option, sentence) in [
+            ("path=/a", "a share needs tag=TAG"),
+            ("tag=t", "a share needs path=DIR"),
+            ("path=/a,tag=", "tag has no value"),
+            ("path=/a,tag=a b", "a tag has 1 to 32 printable characters"),
+            ("path=/a,tag=t,ro", "\"ro\" is not known here"),
+        ] {
+            let error = boot(&["--share", option]).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ValueValidation);
+            assert!(error.to_string().contains(sentence), "{error}");
+        }
+        let long = format!("path=/a,tag={}", "x".repeat(33));
+        assert!(boot(&["--share", &long]).is_err());
     }
 
     fn ctl(arguments: &[&str]) -> Result<control::Command, clap::Error> {

@@ -185,6 +185,19 @@ impl NetConfig {
     }
 }
 
+/// A directory of the host that the guest can mount.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ShareConfig {
+    /// The directory.
+    pub path: PathBuf,
+    /// The name by which the guest mounts it.
+    pub tag: String,
+    /// Whether changes are refused.
+    #[serde(default, rename = "readonly")]
+    pub read_only: bool,
+}
+
 /// A port of the console device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PortConfig {
@@ -260,6 +273,8 @@ pub struct VmConfig {
     pub disks: Vec<DiskConfig>,
     /// The network interfaces, in the order in which the guest finds them.
     pub nets: Vec<NetConfig>,
+    /// The directories that are shared with the guest.
+    pub shares: Vec<ShareConfig>,
     /// The ports beside the console.
     pub ports: Vec<PortConfig>,
     /// Whether there is a balloon.

@@ -15,14 +15,18 @@ use s390_virtio_devices::block::{Block, BlockOptions, EngineKind, ImageFormat, I
 use s390_virtio_devices::bus::{BusError, DeviceId};
 use s390_virtio_devices::console::{Console, ConsoleSize};
 use s390_virtio_devices::net::{DatagramLink, MacAddress, Net, NetBackend, StreamLink, Tap};
+use s390_virtio_devices::p9::{Share, ShareOptions, Tag, P9};
 use s390_virtio_devices::rate_limiter::{Rate, RateLimits};
 use s390_virtio_devices::rng::Rng;
 use s390_virtio_devices::{S390Legacy, VirtioBus, VirtioDevice};
 use serde_json::{json, Value};
 
-use crate::config::{CacheMode, DiskConfig, DiskEngine, DiskFormat, NetConfig, NetLink};
+use crate::config::{
+    CacheMode, DiskConfig, DiskEngine, DiskFormat, NetConfig, NetLink, ShareConfig,
+};
 use crate::control::DeviceRef;
 use crate::event_loop::{Subscribe, Subscriber};
+use crate::limits;
 use crate::{Error, Result};
 
 /// The transport of all devices here.
@@ -60,6 +64,7 @@ enum Kind {
         path: PathBuf,
     },
     Net(Shared<Net<Transport>>),
+    Share(Shared<P9<Transport>>),
     Balloon(Shared<Balloon<Transport>>),
 }
 
@@ -123,6 +128,23 @@ impl Devices {
         let nets = self.of_kind(|kind| matches!(kind, Kind::Net(_))).len() as u16;
         let mac = mac.unwrap_or(MacAddress::local(nets + 1));
         Net::new(backend, mac).map_err(Error::host("create a device"))
+    }
+
+    /// Shares a directory.
+    pub(crate) fn add_share(&self, share: &ShareConfig) -> Result<Device> {
+        let tag = Tag::new(&share.tag)?;
+        let same = |kind: &Kind| matches!(kind, Kind::Share(p9) if *lock(p9).tag() == tag);
+        if !self.of_kind(same).is_empty() {
+            return Err(Error::TagTwice(share.tag.clone()));
+        }
+        let options = ShareOptions {
+            read_only: share.read_only,
+            max_fids: limits::fids_of_a_share()?,
+        };
+        let server = Arc::new(Share::open(&share.path, options)?);
+        let device = P9::with_threads(server, tag, P9::<Transport>::THREADS)
+            .map_err(Error::host("share a directory"))?;
+        self.add("share", device, Kind::Share)
     }
 
     /// Adds a balloon for a guest with this many bytes of RAM.
@@ -276,6 +298,7 @@ impl Devices {
             Kind::Rng(device) => serde_json::to_value(&*lock(device).metrics()),
             Kind::Disk { device, .. } => serde_json::to_value(&*lock(device).metrics()),
             Kind::Net(device) => serde_json::to_value(&*lock(device).metrics()),
+            Kind::Share(device) => serde_json::to_value(&*lock(device).metrics()),
             Kind::Balloon(device) => serde_json::to_value(&*lock(device).metrics()),
         }?)
     }

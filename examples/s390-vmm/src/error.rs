@@ -8,6 +8,7 @@ use s390_virtio_devices::balloon::BalloonError;
 use s390_virtio_devices::block::ImageError;
 use s390_virtio_devices::bus::BusError;
 use s390_virtio_devices::net::{StreamError, TapError};
+use s390_virtio_devices::p9::{ShareError, TagError};
 
 /// Why a machine cannot be put together or run. Sentences, whose causes are their sources.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +26,15 @@ pub enum Error {
     /// A socket cannot be a link.
     #[error(transparent)]
     Stream(#[from] StreamError),
+    /// A directory cannot be shared.
+    #[error(transparent)]
+    Share(#[from] ShareError),
+    /// A name is no tag.
+    #[error(transparent)]
+    Tag(#[from] TagError),
+    /// Two shares have the same tag: a guest would only find the first.
+    #[error("there are two shares with the tag {0:?}")]
+    TagTwice(String),
     /// The console's file cannot be opened.
     #[error("cannot open console file {path:?}")]
     ConsoleFile {

@@ -16,6 +16,7 @@ mod end;
 mod error;
 mod event_loop;
 mod inspect;
+mod limits;
 mod memory;
 mod reboot;
 mod signals;
@@ -62,6 +63,9 @@ pub fn boot(config: &VmConfig) -> Result<End> {
     }
     for net in &config.nets {
         vm.devices().add_net(net)?;
+    }
+    for share in &config.shares {
+        vm.devices().add_share(share)?;
     }
     if config.balloon {
         vm.devices().add_balloon(config.hardware.memory_size)?;

@@ -28,7 +28,11 @@ impl Signals {
             Signal::SIGHUP,
             Signal::SIGWINCH,
         ]);
-        set.thread_block()
+        // A guest may let a file grow beyond the limit of this process: an error of the request
+        // then, as long as nothing takes the signal.
+        SigSet::from(Signal::SIGXFSZ)
+            .thread_block()
+            .and_then(|()| set.thread_block())
             .and_then(|()| {
                 let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
                 SignalFd::with_flags(&set, flags)

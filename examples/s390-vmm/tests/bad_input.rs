@@ -111,6 +111,36 @@ fn disks_that_are_no_disks() {
 }
 
 #[test]
+fn shares_that_are_no_directories() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, []).unwrap();
+    let share = |path: &Path| format!("path={},tag=t", path.display());
+    let boot = |options: &[&str]| {
+        let options = options.iter().flat_map(|option| ["--share", option]);
+        sentence(
+            &["boot", "--kernel", GUEST]
+                .into_iter()
+                .chain(options)
+                .collect::<Vec<_>>(),
+        )
+    };
+    assert_eq!(
+        boot(&[&share(Path::new("/nonexistent"))]),
+        "cannot share \"/nonexistent\": No such file or directory (os error 2)"
+    );
+    assert_eq!(
+        boot(&[&share(&file)]),
+        format!("cannot share {file:?}: Not a directory (os error 20)")
+    );
+    let good = share(directory.path());
+    assert_eq!(
+        boot(&[&good, &good]),
+        "there are two shares with the tag \"t\""
+    );
+}
+
+#[test]
 fn a_tap_device_with_an_impossible_name() {
     assert_eq!(
         sentence(&["boot", "--kernel", GUEST, "--net", "tap=a/b"]),

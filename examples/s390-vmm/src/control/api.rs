@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::config::{DiskConfig, NetConfig};
+use crate::config::{DiskConfig, NetConfig, ShareConfig};
 
 /// Where all resources are; the name of the command follows.
 const PREFIX: &str = "/api/v1/vm.";
@@ -35,6 +35,8 @@ pub enum Command {
     AddDisk(DiskConfig),
     /// Add a network interface.
     AddNet(NetConfig),
+    /// Share a directory.
+    AddShare(ShareConfig),
     /// Change the capacity of a disk.
     ResizeDisk {
         /// Which disk.
@@ -108,6 +110,7 @@ const COMMANDS: &[(&str, Form)] = &[
     ("reset", Form::Put),
     ("add-disk", Form::PutJson),
     ("add-net", Form::PutJson),
+    ("add-share", Form::PutJson),
     ("resize-disk", Form::PutJson),
     ("link", Form::PutJson),
     ("console-size", Form::PutJson),

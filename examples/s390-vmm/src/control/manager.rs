@@ -64,6 +64,7 @@ impl Manager {
             Command::Reset => self.reset(),
             Command::AddDisk(disk) => self.added(self.devices.add_disk(&disk)?),
             Command::AddNet(net) => self.added(self.devices.add_net(&net)?),
+            Command::AddShare(share) => self.added(self.devices.add_share(&share)?),
             Command::ResizeDisk { disk, size } => {
                 let size = self.devices.resize_disk(&disk, size)?;
                 Ok(Answer::Json(json!({ "size": size })))
