@@ -244,6 +244,33 @@ mod tests {
     }
 
     #[test]
+    fn what_was_in_front_of_one_frame_is_not_in_front_of_the_next() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let mut frame = [5; 4];
+        let mut buffers = FrameBuffers::new();
+        buffers.push_slice(&mut frame);
+        assert_eq!(buffers.send_to(&near, &[1, 2]).unwrap(), 6);
+        assert_eq!(buffers.write_to(&near, &[3]).unwrap(), 5);
+        far.write_all(&[6; 8]).unwrap();
+        assert_eq!(buffers.receive_from(&near).unwrap(), 4);
+        assert_eq!(buffers.read_from(&near, &mut [0]).unwrap(), 4);
+        assert_eq!(buffers.send_to(&near, &[]).unwrap(), 4);
+    }
+
+    #[test]
+    fn a_call_that_a_signal_interrupts_is_repeated() {
+        for (errno, result) in [(libc::EINTR, Some(3)), (libc::EAGAIN, None)] {
+            let mut results = [-1, 3].into_iter();
+            let done = again(|| {
+                // SAFETY: the address of this thread's error number.
+                unsafe { *libc::__errno_location() = errno };
+                results.next().unwrap()
+            });
+            assert_eq!(done.ok(), result);
+        }
+    }
+
+    #[test]
     fn no_signal_from_a_peer_that_is_gone() {
         let (near, far) = UnixStream::pair().unwrap();
         drop(far);

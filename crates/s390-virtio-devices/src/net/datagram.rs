@@ -67,6 +67,9 @@ mod tests {
         peer.send(b"second one").unwrap();
         assert_eq!(read(&mut link).unwrap(), 5);
         assert_eq!(read(&mut link).unwrap(), 10);
+        // One that is longer than the room says how long it is.
+        peer.send(&[7; 100]).unwrap();
+        assert_eq!(read(&mut link).unwrap(), 100);
         let mut frame = *b"answer";
         let mut buffers = FrameBuffers::new();
         buffers.push_slice(&mut frame);

@@ -8,6 +8,7 @@ mod peers;
 
 mod cable;
 mod config;
+mod counters;
 mod lengths;
 mod offloads;
 mod reset;

@@ -180,6 +180,14 @@ fn the_kernel_completes_what_was_left_to_it() {
     let Host {
         machine, metrics, ..
     } = host(link);
+    // Before any driver has agreed to anything.
+    peer.send(&[in_our_order(&GSO), segment(9014)].concat());
+    let mut interface = Interface::probe(&machine, Shape::all(1514).next().unwrap(), 0);
+    interface.post_all();
+    for _ in 0..7 {
+        assert!(is_complete(&interface.receive().unwrap().1));
+        machine.run_events();
+    }
     let offered = machine.driver(0).host_features() & ALL;
     assert_eq!(offered & !(1 << 10 | 1 << 14), ALL & !(1 << 10 | 1 << 14));
     for shape in Shape::all(65_553) {

@@ -165,7 +165,7 @@ fn while_the_rate_limit_makes_it_wait() {
         } = host(link);
         net.lock().unwrap().set_rate_limits(RateLimits {
             ops: Some(Rate {
-                per_second: NonZeroU64::new(20).unwrap(),
+                per_second: NonZeroU64::new(2).unwrap(),
                 burst: 1,
             }),
             bytes: None,
