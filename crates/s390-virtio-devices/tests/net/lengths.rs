@@ -90,7 +90,8 @@ fn over_a_tap_device() {
         return;
     };
     let Host { machine, .. } = host(link);
-    for shape in Shape::all(1514) {
+    // How a chain is linked is over before a frame comes to its link.
+    for shape in Shape::all(1514).filter(|shape| !shape.indirect) {
         echo(&machine, shape, &mut peer, ORDINARY);
     }
     for shape in Shape::all(9014) {
