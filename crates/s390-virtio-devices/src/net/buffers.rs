@@ -249,12 +249,13 @@ mod tests {
         let mut frame = [5; 4];
         let mut buffers = FrameBuffers::new();
         buffers.push_slice(&mut frame);
+        far.write_all(&[6; 100]).unwrap();
         assert_eq!(buffers.send_to(&near, &[1, 2]).unwrap(), 6);
-        assert_eq!(buffers.write_to(&near, &[3]).unwrap(), 5);
-        far.write_all(&[6; 8]).unwrap();
         assert_eq!(buffers.receive_from(&near).unwrap(), 4);
-        assert_eq!(buffers.read_from(&near, &mut [0]).unwrap(), 4);
-        assert_eq!(buffers.send_to(&near, &[]).unwrap(), 4);
+        assert_eq!(buffers.write_to(&near, &[3]).unwrap(), 5);
+        assert_eq!(buffers.receive_from(&near).unwrap(), 4);
+        assert_eq!(buffers.read_from(&near, &mut [0]).unwrap(), 5);
+        assert_eq!(buffers.receive_from(&near).unwrap(), 4);
     }
 
     #[test]
