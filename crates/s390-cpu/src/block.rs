@@ -141,6 +141,12 @@ impl BlockCache {
         self.forget_translations();
     }
 
+    /// Blocks that take memory, stale ones among them.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
     /// To be called when a virtual address may have got another absolute address.
     pub(crate) fn forget_translations(&mut self) {
         self.epoch += 1;

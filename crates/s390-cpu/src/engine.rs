@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The loop that runs blocks, and notices what must be noticed between them.
 
-use s390_hypervisor::Intercept;
+use s390_hypervisor::{Intercept, ResetKind};
 
 use crate::block::{decode_one, BlockCache, BlockId, Place, NO_EXIT};
 use crate::cpu::{Cpu, Exec, Fault, Flow};
@@ -61,6 +61,13 @@ impl Engine {
             cpu,
             cache: BlockCache::new(),
         }
+    }
+
+    /// The CPU resets. Another guest may be next, so no block is kept: the stale ones of many
+    /// guests would add up.
+    pub(crate) fn reset(&mut self, kind: ResetKind) {
+        self.cpu.reset(kind);
+        self.cache.clear();
     }
 
     /// Runs the guest until the host is needed.
@@ -240,5 +247,25 @@ fn finish(cpu: &mut Cpu, outcome: Exec, insn: &Insn) -> Event {
             cpu.psw_addr = cpu.insn_addr(insn);
             Event::Fault(insn.ilc)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{cpu, load, CODE};
+
+    #[test]
+    fn no_block_survives_a_reset() {
+        let mut cpu = cpu();
+        load(&mut cpu, CODE, "07fe");
+        let mut engine = Engine::new(cpu);
+        assert!(matches!(
+            engine.cache.find(&mut engine.cpu, CODE),
+            Ok(Some(_))
+        ));
+        assert_eq!(engine.cache.len(), 1);
+        engine.reset(ResetKind::Initial);
+        assert_eq!(engine.cache.len(), 0);
     }
 }

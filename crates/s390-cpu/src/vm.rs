@@ -228,7 +228,7 @@ impl Vcpu for SoftVcpu {
     }
 
     fn reset(&mut self, kind: ResetKind) -> BackendResult<()> {
-        self.cpu_mut().reset(kind);
+        self.engine.reset(kind);
         Ok(())
     }
 
