@@ -33,20 +33,40 @@ fn driver_features(release: &Release, device_type: u8) -> u32 {
     }
 }
 
-/// The configuration that accepted features make a driver read: feature, offset, length.
-pub fn config_fields(device_type: u8) -> &'static [(u32, u64, u64)] {
+/// The configuration that a driver reads: the feature that makes it, if it is not read in any case,
+/// offset, length.
+fn config_fields(device_type: u8) -> &'static [(Option<u32>, u64, u64)] {
     match device_type {
-        NET => &[(5, 0, 6), (16, 6, 2), (22, 8, 2)],
-        BLOCK => &[
-            (1, 8, 4),
-            (2, 12, 4),
-            (4, 16, 4),
-            (6, 20, 4),
-            (10, 24, 8),
-            (11, 32, 1),
+        NET => &[
+            (Some(5), 0, 6),
+            (Some(16), 6, 2),
+            (Some(22), 8, 2),
+            (Some(3), 10, 2),
         ],
-        CONSOLE => &[(0, 0, 2), (0, 2, 2), (1, 4, 4)],
+        BLOCK => &[
+            (None, 0, 8),
+            (Some(1), 8, 4),
+            (Some(2), 12, 4),
+            (Some(4), 16, 4),
+            (Some(6), 20, 4),
+            (Some(10), 24, 8),
+            (Some(11), 32, 1),
+            // Linux 5.0 has these; all fields of each.
+            (Some(13), 36, 12),
+            (Some(14), 48, 9),
+        ],
+        CONSOLE => &[(Some(0), 0, 2), (Some(0), 2, 2), (Some(1), 4, 4)],
+        BALLOON => &[(None, 0, 4), (None, 4, 4)],
         _ => &[],
+    }
+}
+
+/// Reads what `features` make the driver of that device read.
+pub fn read_config(kernel: &Kernel<'_>, desc: u64, features: u32) {
+    for &(feature, offset, len) in config_fields(kernel.byte(desc)) {
+        if feature.is_none_or(|feature| features & 1 << feature != 0) {
+            kernel.config_get(desc, offset, len);
+        }
     }
 }
 
@@ -72,14 +92,7 @@ impl<'k, 'm> Bound<'k, 'm> {
         let device_type = kernel.byte(desc);
         let wanted = driver_features(kernel.release, device_type);
         let features = kernel.begin_probe(desc, wanted);
-        if [BLOCK, BALLOON].contains(&device_type) {
-            kernel.config_get(desc, 0, 8);
-        }
-        for &(feature, offset, len) in config_fields(device_type) {
-            if features & 1 << feature != 0 {
-                kernel.config_get(desc, offset, len);
-            }
-        }
+        read_config(kernel, desc, features);
         let queues = (0..queue_count(kernel, desc, features))
             .map(|index| kernel.find_vq(desc, index, features))
             .collect();

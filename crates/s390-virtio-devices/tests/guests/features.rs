@@ -7,18 +7,22 @@ use s390_virtio_devices::net::{DatagramLink, MacAddress, Net};
 use s390_virtio_devices::rng::Rng;
 
 use crate::common::{disk, Machine, PAGE};
-use crate::drivers::{config_fields, queue_count, Bound, BALLOON, BLOCK, CONSOLE, NET, RNG};
+use crate::drivers::{queue_count, read_config, Bound, BALLOON, BLOCK, CONSOLE, NET, RNG};
 use crate::kernel::Kernel;
 use crate::linux::each;
 
-const DEVICES: usize = 7;
+const DEVICES: usize = 8;
+const MTU: u16 = 9000;
 
-/// One of each kind, consoles in three ways.
+/// One of each kind, networks in two ways, consoles in three.
 fn machine() -> Machine {
     let machine = Machine::new();
     machine.add(disk().0);
     let (link, _) = DatagramLink::pair().unwrap();
     machine.add(Net::new(Box::new(link), MacAddress::local(1)).unwrap());
+    let (link, _) = DatagramLink::pair().unwrap();
+    let net = Net::new(Box::new(link), MacAddress::local(2)).unwrap();
+    machine.add(net.with_mtu(MTU));
     for size in [
         None,
         Some(ConsoleSize {
@@ -48,11 +52,7 @@ fn configuration_space_and_queues_cover_every_offered_feature() {
         for index in 0..DEVICES {
             let device = machine.driver(index);
             let (desc, offered) = (device.desc, device.host_features());
-            for &(feature, offset, len) in config_fields(kernel.byte(desc)) {
-                if offered & 1 << feature != 0 {
-                    kernel.config_get(desc, offset, len);
-                }
-            }
+            read_config(&kernel, desc, offered);
             let queues = queue_count(&kernel, desc, offered);
             assert!(u16::from(kernel.byte(desc + 1)) >= queues);
         }
@@ -79,5 +79,22 @@ fn every_driver_finds_its_device() {
             assert_eq!(device.status(), 7);
         }
         bound.into_iter().for_each(Bound::unbind);
+    });
+}
+
+#[test]
+fn an_mtu_is_for_those_who_know_of_it() {
+    each(|release| {
+        let machine = machine();
+        let kernel = Kernel::boot(&machine, release);
+        let [plain, with_mtu] = kernel.devices(NET)[..] else {
+            panic!("two networks were added");
+        };
+        assert_eq!(Bound::probe(&kernel, plain).features & 1 << 3, 0);
+        let accepted = Bound::probe(&kernel, with_mtu).features & 1 << 3;
+        assert_eq!(accepted, release.net_features & 1 << 3);
+        if accepted != 0 {
+            assert_eq!(kernel.config_get(with_mtu, 10, 2), MTU.to_be_bytes());
+        }
     });
 }

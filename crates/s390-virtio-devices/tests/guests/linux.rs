@@ -74,6 +74,8 @@ const BLOCK_2012: u32 = BLOCK_2011 | 0x800;
 const NET_2008: u32 = 0x0100_7861;
 const NET_2009: u32 = NET_2008 | 0xf_8782;
 const NET_2013: u32 = NET_2009 | 0xe0_0000;
+/// MTU, since 4.8.
+const NET_2016: u32 = NET_2013 | 0x8;
 
 pub const RELEASES: [Release; 6] = [
     Release {
@@ -168,7 +170,7 @@ pub const RELEASES: [Release; 6] = [
         walks_ring_at_unbind: true,
         early_console: EarlyConsole::WithoutSclpConsole,
         block_features: BLOCK_2012,
-        net_features: NET_2013,
+        net_features: NET_2016,
         console_features: 0x3,
         balloon_features: 0x3,
     },
