@@ -7,6 +7,7 @@ use s390_virtio_devices::balloon::Balloon;
 use s390_virtio_devices::bus::DeviceId;
 use s390_virtio_devices::console::{Console, ConsoleSize};
 
+use crate::common::echo::Echo;
 use crate::common::{Legacy, Machine, PAGE};
 use crate::drivers::{Bound, BALLOON, CONSOLE};
 use crate::kernel::{Handled, Kernel};
@@ -66,6 +67,50 @@ fn a_change_is_told_to_a_ready_driver_only() {
         silent(85);
         kernel.fail_probe(desc);
         silent(86);
+    });
+}
+
+/// The token is that of any queue; what has none is not told.
+#[test]
+fn a_change_is_told_under_the_first_token_that_there_is() {
+    each(|release| {
+        let machine = Machine::new();
+        let terminal = Terminal::add(&machine);
+        let kernel = Kernel::boot(&machine, release);
+        Bound::probe(&kernel, kernel.devices(CONSOLE)[0]);
+        let page = machine.driver(0);
+        let [first, second] = [0, 1].map(|queue| page.token(queue));
+        let mut columns = 90;
+        let mut told = |tokens: [u64; 2], expected: &[u64]| {
+            (0..2).for_each(|queue| page.set_token(queue, tokens[queue as usize]));
+            columns += 1;
+            terminal.resize(&machine, columns);
+            let interrupt = |&token: &u64| (0x2603, 0x0d00, 1, token);
+            let expected: Vec<_> = expected.iter().map(interrupt).collect();
+            assert_eq!(machine.interrupts(), expected);
+        };
+        told([first, second], &[first]);
+        told([0, second], &[second]);
+        // The lowest bit is reserved, and no part of the address.
+        told([1, second | 1], &[second]);
+        told([0, 1], &[]);
+    });
+}
+
+#[test]
+fn a_change_without_a_queue_is_seen_and_not_told() {
+    each(|release| {
+        let machine = Machine::new();
+        let id = machine.add(Echo::new(&[], 4));
+        let kernel = Kernel::boot(&machine, release);
+        let desc = machine.driver(0).desc;
+        kernel.begin_probe(desc, 0);
+        kernel.driver_ok(desc);
+        machine.bus.config_changed(id).unwrap();
+        assert_eq!(kernel.run(), []);
+        kernel.config_get(desc, 0, 4);
+        assert_eq!(kernel.status(desc), 7);
+        kernel.unbind(desc);
     });
 }
 

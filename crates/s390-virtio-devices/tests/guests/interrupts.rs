@@ -4,7 +4,7 @@
 use s390_virtio_devices::net::{DatagramLink, MacAddress, Net};
 use s390_vring::Buffer;
 
-use crate::common::{disk, Machine};
+use crate::common::{disk, vring, Machine};
 use crate::drivers::{Bound, BLOCK, NET};
 use crate::kernel::{Handled, Kernel};
 use crate::linux::each;
@@ -72,5 +72,40 @@ fn none_that_finds_nothing() {
             disk.queues[0].borrow_mut().notify();
             assert_eq!(kernel.run(), []);
         }
+    });
+}
+
+/// What is interrupted under is read when the interruption is sent: the guest may have taken the
+/// queue away, or named it anew.
+#[test]
+fn the_token_is_that_of_the_moment() {
+    each(|release| {
+        let machine = Machine::new();
+        machine.add(disk().0);
+        let kernel = Kernel::boot(&machine, release);
+        let disk = Bound::probe(&kernel, kernel.devices(BLOCK)[0]);
+        let page = machine.driver(0);
+        let token = page.token(0);
+        // Nobody would know 0, and the lowest bit is no part of the address.
+        for (written, sent) in [
+            (token | 1, Some(token)),
+            (0, None),
+            (1, None),
+            (!1, Some(!1)),
+            (u64::MAX, Some(!1)),
+            (token, Some(token)),
+        ] {
+            page.set_token(0, 0x1234_5670);
+            disk.submit(0, 3, kernel.alloc(512));
+            disk.queues[0].borrow_mut().notify();
+            page.set_token(0, written);
+            machine.run_events();
+            let sent: Vec<_> = sent.into_iter().map(vring).collect();
+            assert_eq!(machine.interrupts(), sent, "{written:#x}");
+            // The request was served in any case.
+            assert!(disk.queues[0].borrow_mut().get().is_some());
+            assert!(disk.queues[0].borrow_mut().enable_callbacks());
+        }
+        disk.check_read(4);
     });
 }

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! RESET, what it leaves, and what it heals.
 
+use s390_virtio_devices::net::{DatagramLink, MacAddress, Net};
 use s390_vring::Buffer;
 
-use crate::common::{disk, Machine, SET_STATUS};
-use crate::drivers::{Bound, BLOCK};
-use crate::kernel::{Handled, Kernel, DRIVER, FAILED};
+use crate::common::{disk, Machine, EINVAL, NOTIFY, SET_STATUS};
+use crate::drivers::{Bound, BLOCK, NET};
+use crate::kernel::{Handled, Kernel, Queue, DRIVER, FAILED};
 use crate::linux::each;
 
 /// Status and accepted features are 0 when the hypercall returns, and the ring counts from 0.
@@ -110,5 +111,44 @@ fn a_device_that_needs_a_reset_is_healed_by_unbind_and_bind() {
         Bound::probe(&kernel, desc).check_read(3);
         second.check_read(4);
         assert_eq!(kernel.status(desc) & (DRIVER | 0x40), DRIVER);
+    });
+}
+
+/// What one queue broke the others hear of, too: nobody would answer them. From 3.13 on their
+/// drivers give up then.
+#[test]
+fn every_queue_of_a_device_that_needs_a_reset_is_refused() {
+    each(|release| {
+        let machine = Machine::new();
+        let (link, _peer) = DatagramLink::pair().unwrap();
+        let net = Net::new(Box::new(link), MacAddress::local(1)).unwrap();
+        let id = machine.add(net);
+        machine.add(disk().0);
+        let kernel = Kernel::boot(&machine, release);
+        let net = Bound::probe(&kernel, kernel.devices(NET)[0]);
+        let disk = Bound::probe(&kernel, kernel.devices(BLOCK)[0]);
+        let answers = || {
+            let notify = |queue: &Queue<'_>| {
+                queue.borrow_mut().notify();
+                queue.borrow().broken
+            };
+            net.queues.iter().map(notify).collect::<Vec<_>>()
+        };
+        assert!(answers().iter().all(|&broken| !broken));
+        net.add(1, &[Buffer::readable(u64::MAX - 511, 512)]);
+        net.queues[1].borrow_mut().notify();
+        machine.run_events();
+        assert!(machine.bus.needs_reset(id).unwrap());
+        for queue in 0..net.queues.len() as u16 {
+            let (ring, _) = kernel.ring(net.desc, queue);
+            assert_eq!(machine.diag(NOTIFY, ring), EINVAL, "queue {queue}");
+        }
+        let broken = |broken: &bool| *broken == release.hears_notify;
+        assert!(answers().iter().all(broken));
+        disk.check_read(2);
+        let desc = net.desc;
+        net.unbind();
+        let net = Bound::probe(&kernel, desc);
+        assert!(net.queues.iter().all(|queue| !queue.borrow().broken));
     });
 }
