@@ -6,7 +6,6 @@
 //! the order in which they were added.
 
 use alloc::vec::Vec;
-use core::fmt;
 
 use crate::bytes::write_all;
 use crate::{
@@ -21,20 +20,29 @@ const MIB: u64 = 1 << 20;
 const MAX_RAM: u64 = 1 << 53;
 
 /// Why a device or a page was refused.
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// The RAM size in bytes is 0, no multiple of 1 MiB, or too large.
+    #[error(
+        "a RAM size of {0} bytes is not usable: \
+         it must be a multiple of 1 MiB, more than 0 and at most 8 PiB"
+    )]
     RamSize(u64),
     /// Device type 0 ends the list and is no device.
+    #[error("0 is not a device type")]
     DeviceType,
     /// More than 255 queues.
+    #[error("a device cannot have {0} queues: at most 255")]
     TooManyQueues(usize),
     /// A queue size that is no power of two up to 1024.
+    #[error("a queue cannot have {0} entries: it must be a power of two, at most 1024")]
     QueueSize(u16),
     /// More than 255 bytes of configuration space.
+    #[error("a configuration space cannot have {0} bytes: at most 255")]
     ConfigTooLong(usize),
     /// The device needs more bytes than are left in the page.
+    #[error("the device needs {needed} bytes of the device page, which has {left} left")]
     PageFull {
         /// Bytes that the device needs.
         needed: usize,
@@ -42,6 +50,7 @@ pub enum BuildError {
         left: usize,
     },
     /// The rings need more bytes than are left in the memory set aside for them.
+    #[error("the device's rings need {needed} bytes, and {left} are left for rings")]
     RingMemoryFull {
         /// Bytes that the rings need.
         needed: u64,
@@ -49,40 +58,6 @@ pub enum BuildError {
         left: u64,
     },
 }
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            BuildError::RamSize(size) => {
-                write!(f, "a RAM size of {size} bytes is not usable: it must be a multiple of 1 MiB, more than 0 and at most 8 PiB")
-            }
-            BuildError::DeviceType => f.write_str("0 is not a device type"),
-            BuildError::TooManyQueues(n) => {
-                write!(f, "a device cannot have {n} queues: at most 255")
-            }
-            BuildError::QueueSize(num) => write!(
-                f,
-                "a queue cannot have {num} entries: it must be a power of two, at most 1024"
-            ),
-            BuildError::ConfigTooLong(len) => {
-                write!(
-                    f,
-                    "a configuration space cannot have {len} bytes: at most 255"
-                )
-            }
-            BuildError::PageFull { needed, left } => write!(
-                f,
-                "the device needs {needed} bytes of the device page, which has {left} left"
-            ),
-            BuildError::RingMemoryFull { needed, left } => write!(
-                f,
-                "the device's rings need {needed} bytes, and {left} are left for rings"
-            ),
-        }
-    }
-}
-
-impl core::error::Error for BuildError {}
 
 /// What a device wants to be in the page.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -193,6 +168,10 @@ impl PageBuilder {
     /// A page at guest-physical address `ram_size`: RAM starts at 0 and has no holes. The size
     /// is a multiple of 1 MiB, and must be exactly what SCLP reports as increment size times
     /// number of increments.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::RamSize`]
     pub fn new(ram_size: u64) -> Result<Self, BuildError> {
         if ram_size == 0 || ram_size % MIB != 0 || ram_size > MAX_RAM {
             return Err(BuildError::RamSize(ram_size));
@@ -211,6 +190,11 @@ impl PageBuilder {
     }
 
     /// Places a device behind the others, or refuses it and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with `spec`, or what there is no room for: [`BuildError::PageFull`],
+    /// [`BuildError::RingMemoryFull`].
     pub fn add(&mut self, spec: &DeviceSpec<'_>) -> Result<DeviceLayout, BuildError> {
         if spec.device_type == TYPE_END {
             return Err(BuildError::DeviceType);

@@ -92,6 +92,10 @@ pub struct Descriptor {
 
 impl Descriptor {
     /// The device whose descriptor starts at `offset`, or `None` if the list ends there.
+    ///
+    /// # Errors
+    ///
+    /// [`Overrun`]: the device claims bytes behind the end of the page.
     pub fn read<P: PageBytes>(page: &P, offset: usize) -> Result<Option<Self>, Overrun> {
         if offset >= PAGE_SIZE || page.read(offset + OFFSET_TYPE) == TYPE_END {
             return Ok(None);
@@ -200,6 +204,10 @@ impl Descriptor {
 
     /// Copies configuration bytes from `offset` on. There is no generation count: the host may
     /// change them meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigRange`]: not all of the bytes are in the configuration space; none was copied.
     pub fn read_config(
         &self,
         page: &impl PageBytes,
@@ -214,6 +222,10 @@ impl Descriptor {
     }
 
     /// Copies bytes to the configuration space. The host is not told.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigRange`]: not all of the bytes are in the configuration space; none was copied.
     pub fn write_config(
         &self,
         page: &mut impl PageBytes,

@@ -8,6 +8,7 @@
 #![cfg_attr(feature = "vm-memory", doc = include_str!("../README.md"))]
 #![no_std]
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

@@ -50,17 +50,29 @@ impl<'a, M: GuestMemory + ?Sized> DeviceView<'a, M> {
     }
 
     /// The status byte that the guest wrote (see [`status`](crate::status)).
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError::Memory`]
     pub fn status(&self) -> Result<u8> {
         Ok(self.mem.read_obj(self.at(OFFSET_STATUS))?)
     }
 
     /// Replaces the status byte.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError::Memory`]
     pub fn set_status(&self, status: u8) -> Result<()> {
         Ok(self.mem.write_obj(status, self.at(OFFSET_STATUS))?)
     }
 
     /// Sets bits of the status byte. The guest, which stores the byte at any moment, loses none of
     /// its own by this.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError::Memory`]
     pub fn add_status(&self, bits: u8) -> Result<()> {
         let slices = self
             .mem
@@ -78,6 +90,10 @@ impl<'a, M: GuestMemory + ?Sized> DeviceView<'a, M> {
 
     /// The features that the guest accepted, as far as they were offered; feature 0 in the
     /// lowest bit.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError::Memory`]
     pub fn accepted_features(&self) -> Result<u32> {
         let mut bytes = [0; FEATURE_LEN as usize];
         let at = self.at(self.device.layout().guest_features());
@@ -86,12 +102,20 @@ impl<'a, M: GuestMemory + ?Sized> DeviceView<'a, M> {
     }
 
     /// Reads configuration bytes, which the guest may have written.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError::ConfigRange`], [`ViewError::Memory`]
     pub fn read_config(&self, offset: usize, data: &mut [u8]) -> Result<()> {
         let at = self.config(offset, data.len())?;
         Ok(self.mem.read_slice(data, at)?)
     }
 
     /// Writes configuration bytes, for the guest to read after a config-changed interruption.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError::ConfigRange`], [`ViewError::Memory`]
     pub fn write_config(&self, offset: usize, data: &[u8]) -> Result<()> {
         let at = self.config(offset, data.len())?;
         self.mem.write_slice(data, at)?;
@@ -101,6 +125,10 @@ impl<'a, M: GuestMemory + ?Sized> DeviceView<'a, M> {
 
     /// The guest's token for a queue, its reserved bit cleared; `None` while there is none, and
     /// then the queue cannot interrupt.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError::NoSuchQueue`], [`ViewError::Memory`]
     pub fn token(&self, queue: usize) -> Result<Option<u64>> {
         let index = u8::try_from(queue)
             .ok()
@@ -113,19 +141,33 @@ impl<'a, M: GuestMemory + ?Sized> DeviceView<'a, M> {
         Ok((token != 0).then_some(token))
     }
 
-    /// The page's share of RESET, to be done before the hypercall returns: status and accepted
-    /// features become 0, and so do indices, flags and event words of the rings. Descriptor
+    /// The page's share of RESET, to be done before the hypercall returns: status, accepted
+    /// features and tokens become 0, and so do indices, flags and event words of the rings. An
+    /// interruption under an old token would reach memory that the guest has freed. Descriptor
     /// tables and ring entries stay, since the guest walks them once more to take its buffers
     /// back.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError::Memory`]
     pub fn reset(&self) -> Result<()> {
         self.set_status(0)?;
-        let at = self.at(self.device.layout().guest_features());
+        let layout = self.device.layout();
+        let at = self.at(layout.guest_features());
         self.mem.write_slice(&[0; FEATURE_LEN as usize], at)?;
+        for index in 0..layout.num_vq {
+            let at = self.at(layout.vqconfig(index) + VQCONFIG_TOKEN);
+            self.mem.write_slice(&[0; size_of::<u64>()], at)?;
+        }
         self.zero_ring_indices()
     }
 
     /// Zeroes `flags` and `idx` of available and used ring, `used_event` and `avail_event` of
     /// every queue, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError::Memory`]
     pub fn zero_ring_indices(&self) -> Result<()> {
         for queue in self.device.queues() {
             let (base, ring) = (queue.address, queue.ring);
@@ -144,6 +186,10 @@ impl<'a, M: GuestMemory + ?Sized> DeviceView<'a, M> {
     /// Zeroes all ring memory of the device: part of a machine reset, and due whenever a driver
     /// begins (SET_STATUS without DRIVER_OK). A guest binds a driver again without a RESET in
     /// between, and does not clear the rings itself.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError::Memory`]
     pub fn zero_rings(&self) -> Result<()> {
         for queue in self.device.queues() {
             zero(self.mem, queue.address, queue.ring.area() as u64)?;
@@ -155,6 +201,10 @@ impl<'a, M: GuestMemory + ?Sized> DeviceView<'a, M> {
     /// rings. Right for a machine reset, and for a device added to a running guest: the type
     /// byte is stored last. The byte behind the device is not touched: it is 0, or the type of
     /// the next device.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError::Memory`]
     pub fn rebuild(&self, config: &[u8]) -> Result<()> {
         let mut page = [0; PAGE_SIZE];
         self.device.write(&mut page, config);
@@ -188,6 +238,10 @@ impl<'a, M: GuestMemory + ?Sized> DeviceView<'a, M> {
 impl PageBuilder {
     /// Zeroes page and rings: the first step of a machine reset, before every device is
     /// [rebuilt](DeviceView::rebuild) in order.
+    ///
+    /// # Errors
+    ///
+    /// [`ViewError::Memory`]
     pub fn zero<M: GuestMemory + ?Sized>(&self, mem: &M) -> Result<()> {
         zero(
             mem,

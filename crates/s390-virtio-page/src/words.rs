@@ -3,10 +3,7 @@
 
 use core::fmt;
 
-use crate::status::{ACKNOWLEDGE, DRIVER, DRIVER_OK, FAILED};
-
-/// Status bit of a device that has given up on its driver (virtio 1.2, section 2.1).
-const DEVICE_NEEDS_RESET: u8 = 0x40;
+use crate::status::{ACKNOWLEDGE, DEVICE_NEEDS_RESET, DRIVER, DRIVER_OK, FAILED};
 
 const NET: u8 = 1;
 const BLOCK: u8 = 2;

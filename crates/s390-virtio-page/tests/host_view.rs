@@ -210,7 +210,7 @@ fn memory_without_the_page_is_an_error() {
 }
 
 #[test]
-fn reset_zeroes_status_accepted_features_and_ring_indices_only() {
+fn reset_zeroes_status_accepted_features_tokens_and_ring_indices_only() {
     let m = machine();
     m.fill_rings();
     m.as_guest(|page| {
@@ -218,9 +218,22 @@ fn reset_zeroes_status_accepted_features_and_ring_indices_only() {
         device.set_status(page, 7);
         device.finalize_features(page, !0);
         device.set_token(page, 0, 0x2000);
+        device.set_token(page, 1, 0x2002);
     });
+    let before = m.page();
     m.view(0).reset().unwrap();
 
+    for (index, queue) in (0..).zip(m.devices[0].queues()) {
+        assert_eq!(m.view(0).token(index.into()).unwrap(), None);
+        let device = scan(&m.page()).next().unwrap().unwrap();
+        let config = device.queue(&m.page(), index).unwrap();
+        assert_eq!(
+            (config.address, config.num),
+            (queue.address, queue.ring.num())
+        );
+    }
+    let next = m.devices[1].offset();
+    assert_eq!(m.page()[next..], before[next..]);
     assert_eq!(m.view(0).status().unwrap(), 0);
     assert_eq!(m.view(0).accepted_features().unwrap(), 0);
     let device = scan(&m.page()).next().unwrap().unwrap();

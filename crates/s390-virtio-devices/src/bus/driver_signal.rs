@@ -7,16 +7,12 @@ use std::sync::Arc;
 
 use s390_extint::{ExternalInterrupt, VirtioEvent};
 use s390_hypervisor::Vm;
-use s390_virtio_page::{DeviceLayout, DeviceView};
+use s390_virtio_page::{status, DeviceLayout, DeviceView};
 use vm_memory::GuestMemory;
 
 use super::error::BusError;
 use crate::metrics::{DeviceMetrics, QueueMetrics};
 use crate::SignalDriver;
-
-/// Status bit of a device that has given up on its driver (virtio 1.2, section 2.1). Legacy
-/// drivers do not know it and leave it alone; it shows in what they report.
-const DEVICE_NEEDS_RESET: u8 = 0x40;
 
 /// What a device of the bus holds to signal its driver. It takes no lock.
 pub(super) struct DriverSignal<M> {
@@ -156,7 +152,7 @@ impl<M: GuestMemory + Send + Sync> SignalDriver for DriverSignal<M> {
                 "{name}: stopped until the guest resets it (breach {number}): {reason}{cause}"
             );
         }
-        if let Err(error) = self.view().add_status(DEVICE_NEEDS_RESET) {
+        if let Err(error) = self.view().add_status(status::DEVICE_NEEDS_RESET) {
             log::error!("{}: {error}", self.name);
         }
     }

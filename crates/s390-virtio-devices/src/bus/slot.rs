@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use s390_hypervisor::Vm;
 use s390_virtio_page::words::{DeviceType, Features, Status};
-use s390_virtio_page::{status, DeviceLayout, DeviceView, ViewError, VQCONFIG_TOKEN};
+use s390_virtio_page::{status, DeviceLayout, DeviceView};
 use s390_vring::{BigEndian, Layout, Queue, RingFeatures};
-use vm_memory::{Bytes, GuestAddress, GuestMemory};
+use vm_memory::{GuestAddress, GuestMemory};
 
 use super::driver_signal::{DriverSignal, Occasions};
 use super::error::BusError;
@@ -185,7 +185,6 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
     fn reset_locked(&self, life: &mut Life) -> Result<(), BusError> {
         self.stop(life);
         self.signal.retract()?;
-        self.forget_tokens()?;
         self.view().reset()?;
         self.renew_config(life)?;
         self.signal.broken.store(false, Ordering::SeqCst);
@@ -381,19 +380,5 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
             // Only a counter that is full fails, and then the event is set anyway.
             let _ = event.write(1);
         }
-    }
-
-    /// The guest's names for the queues are void after a reset: an interruption under one would
-    /// reach freed memory.
-    fn forget_tokens(&self) -> Result<(), BusError> {
-        for index in 0..self.layout().layout().num_vq {
-            let at = self.layout().layout().vqconfig(index) + VQCONFIG_TOKEN;
-            let addr = GuestAddress(self.layout().address() + at as u64);
-            self.signal
-                .memory
-                .write_slice(&[0; 8], addr)
-                .map_err(ViewError::from)?;
-        }
-        Ok(())
     }
 }
