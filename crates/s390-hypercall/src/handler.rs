@@ -17,24 +17,40 @@ pub type Answer = Result<i64, ProgramInterruption>;
 pub trait HypercallHandler {
     /// Subcode 0. A good ring must answer 0: Linux 3.13 and later mark the queue broken
     /// otherwise. No such ring: [`EINVAL`](crate::EINVAL).
+    ///
+    /// # Errors
+    ///
+    /// A program interruption, by default specification.
     fn notify(&self, addr: u64) -> Answer {
         let _ = addr;
         Err(ProgramInterruption::SPECIFICATION)
     }
 
     /// Subcode 1. No such descriptor: [`EINVAL`](crate::EINVAL).
+    ///
+    /// # Errors
+    ///
+    /// A program interruption, by default specification.
     fn reset(&self, desc: u64) -> Answer {
         let _ = desc;
         Err(ProgramInterruption::SPECIFICATION)
     }
 
     /// Subcode 2. No such descriptor: [`EINVAL`](crate::EINVAL).
+    ///
+    /// # Errors
+    ///
+    /// A program interruption, by default specification.
     fn set_status(&self, desc: u64) -> Answer {
         let _ = desc;
         Err(ProgramInterruption::SPECIFICATION)
     }
 
     /// Subcode 3: the cookie for the queue's next notification, or a negative error.
+    ///
+    /// # Errors
+    ///
+    /// A program interruption, by default specification.
     fn ccw_notify(&self, subchannel: u32, queue: u64, cookie: u64) -> Answer {
         let _ = (subchannel, queue, cookie);
         Err(ProgramInterruption::SPECIFICATION)
@@ -43,22 +59,29 @@ pub trait HypercallHandler {
     /// Subcode 4: the highest absolute address of storage, inclusive.
     ///
     /// Any nonzero r2 is taken for the limit: never answer this with a negative error.
+    ///
+    /// # Errors
+    ///
+    /// A program interruption, by default specification.
     fn storage_limit(&self) -> Answer {
         Err(ProgramInterruption::SPECIFICATION)
     }
 
     /// Any other subcode.
+    ///
+    /// # Errors
+    ///
+    /// A program interruption, by default specification.
     fn unknown(&self, nr: u64, args: [u64; 6]) -> Answer {
         let _ = (nr, args);
         Err(ProgramInterruption::SPECIFICATION)
     }
 
-    /// Not a hypercall: the whole machine is reset (subsystem reset). Devices return to how they
-    /// were before the guest's first instruction, and raise no interruption afterwards for what
-    /// went before.
-    fn machine_reset(&self) {}
-
     /// Hands `call` to its method.
+    ///
+    /// # Errors
+    ///
+    /// The program interruption that the method answered with.
     fn call(&self, call: Hypercall) -> Answer {
         match call {
             Hypercall::Notify { addr } => self.notify(addr),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 #![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 
 mod config;
 mod diag;
@@ -27,3 +28,4 @@ pub use config::MachineConfig;
 pub use fault::{Error, Result};
 pub use machine::{Machine, Parts};
 pub use outcome::{Outcome, Reboot, RebootKind};
+pub use reset::SubsystemReset;

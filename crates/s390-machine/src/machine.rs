@@ -13,7 +13,7 @@ use vm_memory::GuestMemory;
 use crate::fault::Fault;
 use crate::orders::Mailbox;
 use crate::watchdog::Watchdog;
-use crate::{Error, MachineConfig, Outcome, Reboot, Result};
+use crate::{Error, MachineConfig, Outcome, Reboot, Result, SubsystemReset};
 
 /// What a machine is put together from.
 pub struct Parts<M> {
@@ -25,8 +25,10 @@ pub struct Parts<M> {
     pub vm: Arc<dyn Vm>,
     /// Answers service calls; shared with whoever feeds the console.
     pub sclp: Arc<Mutex<Sclp>>,
-    /// Answers DIAGNOSE 0x500 and resets the devices.
+    /// Answers DIAGNOSE 0x500.
     pub hypercalls: Arc<dyn HypercallHandler + Send + Sync>,
+    /// The devices' part of a subsystem reset.
+    pub devices: Arc<dyn SubsystemReset + Send + Sync>,
     /// A handle for every CPU.
     pub cpus: Vec<Arc<dyn VcpuHandle>>,
 }
@@ -41,6 +43,7 @@ pub struct Machine<M> {
     pub(crate) vm: Arc<dyn Vm>,
     pub(crate) sclp: Arc<Mutex<Sclp>>,
     pub(crate) hypercalls: Arc<dyn HypercallHandler + Send + Sync>,
+    pub(crate) devices: Arc<dyn SubsystemReset + Send + Sync>,
     pub(crate) cpus: Vec<Cpu>,
     pub(crate) watchdog: Watchdog,
     /// The CPU that was last stopped for waiting with interruptions disabled.
@@ -69,6 +72,7 @@ impl<M: GuestMemory> Machine<M> {
             vm: parts.vm,
             sclp: parts.sclp,
             hypercalls: parts.hypercalls,
+            devices: parts.devices,
             cpus: parts.cpus.into_iter().map(cpu).collect(),
             watchdog: Watchdog::default(),
             halted: Mutex::new(None),

@@ -17,6 +17,19 @@ use vm_memory::{Bytes, GuestAddress, GuestMemory};
 use crate::machine::lock;
 use crate::{Error, Machine, Reboot, RebootKind, Result};
 
+/// What is reset with the machine and is no CPU. A closure is one, too.
+pub trait SubsystemReset {
+    /// Devices return to how they were before the guest's first instruction, and raise no
+    /// interruption afterwards for what went before. No CPU runs meanwhile.
+    fn subsystem_reset(&self);
+}
+
+impl<F: Fn()> SubsystemReset for F {
+    fn subsystem_reset(&self) {
+        self();
+    }
+}
+
 impl<M: GuestMemory> Machine<M> {
     /// Steps 1 to 3. No CPU in `cpus` may be running, and all must be there.
     ///
@@ -59,7 +72,7 @@ impl<M: GuestMemory> Machine<M> {
     ///
     /// The backend failed.
     pub fn subsystem_reset(&self) -> Result<()> {
-        self.hypercalls.machine_reset();
+        self.devices.subsystem_reset();
         lock(&self.sclp).reset();
         self.watchdog.disarm();
         *lock(&self.halted) = None;

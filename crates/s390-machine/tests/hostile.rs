@@ -66,6 +66,7 @@ proptest! {
             vm: Arc::new(FakeVm::default()),
             sclp: Arc::new(Mutex::new(sclp)),
             hypercalls: Arc::new(NoDevices),
+            devices: Arc::new(|| ()),
             cpus: vec![vcpu.handle()],
         });
         machine.start(0).unwrap();

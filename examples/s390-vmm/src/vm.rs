@@ -96,6 +96,10 @@ impl VirtualMachine {
             vm: vm.clone(),
             sclp: sclp.clone(),
             hypercalls: bus.clone(),
+            devices: Arc::new({
+                let bus = bus.clone();
+                move || bus.machine_reset()
+            }),
             cpus: vcpus.iter().map(|vcpu| vcpu.handle()).collect(),
         });
         let console = VirtioConsole::new(Box::new(output.virtio()), Some(terminal::size()));

@@ -11,7 +11,7 @@ use s390_sclp::{Config, Sclp};
 use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 
 use crate::test_utils::{FakeHandle, FakeVcpu, FakeVm};
-use crate::{Machine, MachineConfig, Outcome, Parts};
+use crate::{Machine, MachineConfig, Outcome, Parts, SubsystemReset};
 
 /// Knows one ring, and raises an interruption when reset.
 #[derive(Debug)]
@@ -30,8 +30,10 @@ impl HypercallHandler for Device {
     fn notify(&self, addr: u64) -> Answer {
         Ok(if addr == Rig::RING { 0 } else { EINVAL })
     }
+}
 
-    fn machine_reset(&self) {
+impl SubsystemReset for Device {
+    fn subsystem_reset(&self) {
         self.resets.fetch_add(1, Ordering::Relaxed);
         self.vm.pretend(ExternalInterrupt::service(0, true));
     }
@@ -73,6 +75,7 @@ impl Rig {
             vm: vm.clone(),
             sclp: Arc::new(Mutex::new(sclp)),
             hypercalls: device.clone(),
+            devices: device.clone(),
             cpus: handles.iter().map(|h| h.clone() as _).collect(),
         });
         let vcpu = FakeVcpu::new(handles.remove(0));

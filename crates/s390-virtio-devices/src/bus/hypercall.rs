@@ -42,16 +42,18 @@ impl<M: GuestMemory + Send + Sync + 'static> HypercallHandler for VirtioBus<M> {
             .set_status()
             .map_or_else(|error| refuse(&error), |()| 0))
     }
+}
 
-    fn machine_reset(&self) {
+impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
+    /// The devices' part of a machine reset (subsystem reset): they return to how they were before
+    /// the guest's first instruction, and raise no interruption for what went before.
+    pub fn machine_reset(&self) {
         log::trace!("machine reset");
         if let Err(error) = self.try_machine_reset() {
             log::error!("the devices cannot be reset: {error}");
         }
     }
-}
 
-impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
     fn try_machine_reset(&self) -> Result<(), BusError> {
         let topology = self.topology();
         let mut lives: Vec<_> = topology.slots.iter().map(|slot| slot.power_off()).collect();

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 
 use event_manager::{EventManager, MutEventSubscriber, SubscriberOps};
 use s390_extint::ExternalInterrupt;
-use s390_hypercall::{dispatch, HypercallHandler};
+use s390_hypercall::dispatch;
 use s390_hypervisor::{Error, Result, Vcpu, Vm};
 use s390_virtio_devices::block::{Block, RawFile};
 use s390_virtio_devices::bus::DeviceId;
