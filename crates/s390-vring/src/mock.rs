@@ -12,8 +12,8 @@ use crate::geometry::{
     AVAIL_ELEMENT_SIZE, RING_ELEMENTS_OFFSET, RING_FLAGS_OFFSET, RING_IDX_OFFSET, USED_ELEMENT_SIZE,
 };
 use crate::{
-    clear_ring, write_indirect_table, Buffer, ByteOrder, Descriptor, DriverQueue, Layout, Queue,
-    RingFeatures, RingMemory, Slot,
+    write_indirect_table, Buffer, ByteOrder, Descriptor, DriverQueue, Layout, Queue, RingFeatures,
+    RingMemory, Slot,
 };
 
 /// Ring memory within guest memory.
@@ -95,7 +95,7 @@ impl<'a, E: ByteOrder, M: GuestMemory> MockDriver<'a, E, M> {
     /// Clears the ring at `base` and sets up a queue of `size` entries in it.
     pub fn new(mem: &'a M, base: GuestAddress, size: u16, features: RingFeatures) -> Self {
         let layout = Layout::legacy(size).unwrap();
-        clear_ring(mem, base, &layout).unwrap();
+        mem.write_slice(&vec![0; layout.bytes()], base).unwrap();
         let ring = GuestRing::new(mem, base, layout.bytes());
         let slots = vec![Slot::EMPTY; usize::from(size)];
         MockDriver {

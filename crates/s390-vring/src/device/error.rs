@@ -9,10 +9,10 @@
 #[non_exhaustive]
 pub enum Error {
     /// A queue's size is no power of two up to 32768.
-    #[error("Queue size {0} is no power of two up to 32768")]
+    #[error("queue size {0} is no power of two up to 32768")]
     InvalidSize(u16),
     /// The size exceeds what the device offers.
-    #[error("Queue size {size} is above the device's maximum {max_size}")]
+    #[error("queue size {size} is above the device's maximum {max_size}")]
     SizeAboveMax {
         /// The size asked for.
         size: u16,
@@ -20,7 +20,7 @@ pub enum Error {
         max_size: u16,
     },
     /// A part of the queue is not aligned as it must be.
-    #[error("Ring address {addr:#x} is no multiple of {align}")]
+    #[error("ring address {addr:#x} is no multiple of {align}")]
     Misaligned {
         /// Guest-physical address of the part.
         addr: u64,
@@ -28,7 +28,7 @@ pub enum Error {
         align: u64,
     },
     /// A part of the queue lies outside guest memory or crosses a gap in it.
-    #[error("Ring of {len} bytes at {addr:#x} is not in one piece of guest memory")]
+    #[error("ring of {len} bytes at {addr:#x} is not in one piece of guest memory")]
     RingOutsideMemory {
         /// Guest-physical address of the part.
         addr: u64,
@@ -36,13 +36,13 @@ pub enum Error {
         len: usize,
     },
     /// Size, addresses and features are frozen while the queue is in use.
-    #[error("The queue is in use and cannot be configured")]
+    #[error("the queue is in use and cannot be configured")]
     InUse,
     /// The queue was used before its activation.
-    #[error("The queue is not active")]
+    #[error("the queue is not active")]
     NotReady,
     /// The device returned a buffer that cannot exist.
-    #[error("Head {head} is outside a queue of {size} entries")]
+    #[error("head {head} is outside a queue of {size} entries")]
     InvalidHead {
         /// The head the device passed in.
         head: u16,
@@ -50,7 +50,7 @@ pub enum Error {
         size: u16,
     },
     /// The driver made more buffers available than the queue has entries.
-    #[error("The available index {avail_idx} is more than {size} ahead of {next_avail}")]
+    #[error("the available index {avail_idx} is more than {size} ahead of {next_avail}")]
     AvailIndexAhead {
         /// The index found in the ring.
         avail_idx: u16,
@@ -60,7 +60,7 @@ pub enum Error {
         size: u16,
     },
     /// A chain starts or goes on outside its descriptor table.
-    #[error("Descriptor {index} is outside a table of {size} entries")]
+    #[error("descriptor {index} is outside a table of {size} entries")]
     DescriptorIndex {
         /// The index in the available ring or in a descriptor.
         index: u16,
@@ -68,7 +68,7 @@ pub enum Error {
         size: u16,
     },
     /// A chain has more descriptors than it may have, mostly because it loops.
-    #[error("The chain at head {head} loops or has more than {max} descriptors")]
+    #[error("the chain at head {head} loops or has more than {max} descriptors")]
     ChainTooLong {
         /// The chain's head.
         head: u16,
@@ -76,19 +76,19 @@ pub enum Error {
         max: u16,
     },
     /// The buffers of a chain add up to 4 GiB or more.
-    #[error("The chain at head {head} has more than 4294967295 bytes")]
+    #[error("the chain at head {head} has more than 4294967295 bytes")]
     ChainTooLarge {
         /// The chain's head.
         head: u16,
     },
     /// A buffer to be read by the device follows one to be written.
-    #[error("The chain at head {head} has a readable descriptor behind a writable one")]
+    #[error("the chain at head {head} has a readable descriptor behind a writable one")]
     ReadableAfterWritable {
         /// The chain's head.
         head: u16,
     },
     /// A buffer lies outside guest memory.
-    #[error("A buffer of {len} bytes at {addr:#x} is outside guest memory")]
+    #[error("a buffer of {len} bytes at {addr:#x} is outside guest memory")]
     SegmentOutsideMemory {
         /// Guest-physical address of the buffer.
         addr: u64,
@@ -96,31 +96,31 @@ pub enum Error {
         len: u32,
     },
     /// An indirect descriptor without the feature's negotiation.
-    #[error("The chain at head {head} has an indirect descriptor, which was not negotiated")]
+    #[error("the chain at head {head} has an indirect descriptor, which was not negotiated")]
     IndirectNotNegotiated {
         /// The chain's head.
         head: u16,
     },
     /// An indirect descriptor that is not the end of its chain, or sits in an indirect table.
-    #[error("The chain at head {head} has an indirect descriptor where none may be")]
+    #[error("the chain at head {head} has an indirect descriptor where none may be")]
     IndirectMisplaced {
         /// The chain's head.
         head: u16,
     },
     /// An indirect table whose length is zero, no multiple of 16, or beyond 65535 descriptors.
-    #[error("An indirect table has {len} bytes")]
+    #[error("an indirect table has {len} bytes")]
     IndirectTableLength {
         /// The length in the descriptor.
         len: u32,
     },
     /// A chain was made available again before it was returned.
-    #[error("The chain at head {head} is available again before it was used")]
+    #[error("the chain at head {head} is available again before it was used")]
     HeadInFlight {
         /// The chain's head.
         head: u16,
     },
     /// Memory that a guest must not reach is part of its memory.
-    #[error("A shadow ring of {len} bytes at {addr:#x} is in guest memory")]
+    #[error("a shadow ring of {len} bytes at {addr:#x} is in guest memory")]
     ShadowInGuestMemory {
         /// Address of the shadow.
         addr: u64,
@@ -128,7 +128,7 @@ pub enum Error {
         len: usize,
     },
     /// The memory that a device was given lacks the shadow ring.
-    #[error("The shadow ring at {addr:#x} is not in the device's view of memory")]
+    #[error("the shadow ring at {addr:#x} is not in the device's view of memory")]
     ShadowOutsideMemory {
         /// Address of the shadow.
         addr: u64,

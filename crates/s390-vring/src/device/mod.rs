@@ -2,7 +2,6 @@
 //! The device side: everything here faces memory that a hostile guest writes while we look.
 
 mod chain;
-mod clear;
 mod error;
 mod queue;
 mod ring;
@@ -16,7 +15,6 @@ mod upstream;
 mod walk;
 
 pub use chain::{DescriptorChain, Segment};
-pub use clear::{clear_indices, clear_ring};
 pub use error::Error;
 pub use queue::{AvailIter, Queue};
 pub use rw::{Reader, Writer};

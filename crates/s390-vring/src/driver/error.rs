@@ -38,26 +38,26 @@ pub enum DriverError {
 impl fmt::Display for DriverError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DriverError::TooSmall => f.write_str("The ring memory or the slots are too few"),
-            DriverError::EmptyChain => f.write_str("The chain has no buffer"),
-            DriverError::EmptyBuffer => f.write_str("A buffer has no bytes"),
+            DriverError::TooSmall => f.write_str("the ring memory or the slots are too few"),
+            DriverError::EmptyChain => f.write_str("the chain has no buffer"),
+            DriverError::EmptyBuffer => f.write_str("a buffer has no bytes"),
             DriverError::ReadableAfterWritable => {
-                f.write_str("A readable buffer follows a writable one")
+                f.write_str("a readable buffer follows a writable one")
             }
-            DriverError::ChainTooLarge => f.write_str("The chain has more than 4294967295 bytes"),
-            DriverError::ChainTooLong => f.write_str("The chain has too many buffers"),
-            DriverError::QueueFull => f.write_str("The queue has too few free descriptors"),
+            DriverError::ChainTooLarge => f.write_str("the chain has more than 4294967295 bytes"),
+            DriverError::ChainTooLong => f.write_str("the chain has too many buffers"),
+            DriverError::QueueFull => f.write_str("the queue has too few free descriptors"),
             DriverError::IndirectNotNegotiated => {
-                f.write_str("Indirect descriptors were not negotiated")
+                f.write_str("indirect descriptors were not negotiated")
             }
             DriverError::UsedIndexAhead { used_idx } => {
                 write!(
                     f,
-                    "The used index {used_idx} is ahead of the available chains"
+                    "the used index {used_idx} is ahead of the available chains"
                 )
             }
             DriverError::UnknownHead { id } => {
-                write!(f, "The device returned chain {id}, which it does not have")
+                write!(f, "the device returned chain {id}, which it does not have")
             }
         }
     }
