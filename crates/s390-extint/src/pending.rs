@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Floating external interruptions: pending for whichever CPU is enabled first.
 
-use std::collections::VecDeque;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
 
 use crate::{is_enabled, ExternalInterrupt};
 
@@ -13,15 +15,15 @@ pub enum Error {
     Full,
 }
 
-impl std::fmt::Display for Error {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::Full => write!(f, "the queue of pending interruptions is full"),
         }
     }
 }
 
-impl std::error::Error for Error {}
+impl core::error::Error for Error {}
 
 /// What became of a pushed interruption.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -179,14 +181,15 @@ impl PendingQueue {
         }
     }
 
-    /// A queue of the default capacity with `state` pending. The rules of [`push`](Self::push)
-    /// apply, so that no state yields a queue that could not have come about.
+    /// A queue that holds at most `capacity` interruptions beside the service signal, with `state`
+    /// pending. The rules of [`push`](Self::push) apply, so that no state yields a queue that could
+    /// not have come about.
     ///
     /// # Errors
     ///
-    /// [`Error::Full`]
-    pub fn from_state(state: &PendingState) -> Result<Self, Error> {
-        let mut queue = Self::new();
+    /// [`Error::Full`]: more is pending than `capacity`.
+    pub fn from_state(state: &PendingState, capacity: usize) -> Result<Self, Error> {
+        let mut queue = Self::with_capacity(capacity);
         queue.service = state.service;
         for &interrupt in &state.interrupts {
             queue.push(interrupt)?;
@@ -203,6 +206,8 @@ impl Default for PendingQueue {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec;
+
     use super::*;
     use crate::{Psw, VirtioEvent};
 
@@ -354,22 +359,26 @@ mod tests {
         queue.push(config(4)).unwrap();
         queue.push(ExternalInterrupt::service(8, true)).unwrap();
         let state = queue.state();
-        assert_eq!(PendingQueue::from_state(&state).unwrap().state(), state);
+        let restored = PendingQueue::from_state(&state, 2).unwrap();
+        assert_eq!(restored.state(), state);
 
         let twisted = PendingState {
             service: None,
             interrupts: vec![vring(2), vring(0), vring(2)],
         };
-        let queue = PendingQueue::from_state(&twisted).unwrap();
+        let queue = PendingQueue::from_state(&twisted, 1).unwrap();
         assert_eq!(queue.state().interrupts, [vring(2)]);
 
-        let too_many = PendingState {
-            service: None,
-            interrupts: (1..=1025).map(|n| vring(n * 2)).collect(),
-        };
-        assert_eq!(
-            PendingQueue::from_state(&too_many).unwrap_err(),
-            Error::Full
-        );
+        let capacity = PendingQueue::DEFAULT_CAPACITY + 1;
+        let mut large = PendingQueue::with_capacity(capacity);
+        for n in 1..=capacity as u64 {
+            large.push(vring(n * 2)).unwrap();
+        }
+        let state = large.state();
+        let mut restored = PendingQueue::from_state(&state, capacity).unwrap();
+        assert_eq!(restored.state(), state);
+        assert_eq!(restored.push(vring(1 << 32)), Err(Error::Full));
+        let too_small = PendingQueue::from_state(&state, capacity - 1);
+        assert_eq!(too_small.unwrap_err(), Error::Full);
     }
 }

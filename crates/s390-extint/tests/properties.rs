@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The pending queue against a naive model, and delivery against what a guest reads back.
-#![cfg(feature = "std")]
 
 use proptest::prelude::*;
 use s390_extint::{
@@ -126,7 +125,7 @@ proptest! {
             prop_assert_eq!(queue.len(), model.0.len());
             prop_assert!(queue.len() <= CAPACITY + 1);
             let state = queue.state();
-            prop_assert_eq!(PendingQueue::from_state(&state).unwrap().state(), state);
+            prop_assert_eq!(PendingQueue::from_state(&state, PendingQueue::DEFAULT_CAPACITY).unwrap().state(), state);
         }
     }
 
