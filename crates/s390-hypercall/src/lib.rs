@@ -2,6 +2,7 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
 #![cfg_attr(not(target_arch = "s390x"), forbid(unsafe_code))]
+#![warn(clippy::missing_errors_doc)]
 
 mod diagnose;
 mod handler;

@@ -5,6 +5,7 @@
 //! both: a SIE [`Intercept`] with access to the registers, so that whatever answers it is
 //! written once.
 #![forbid(unsafe_code)]
+#![warn(clippy::missing_errors_doc)]
 
 mod exit;
 mod state;

@@ -136,6 +136,10 @@ impl Sclp {
     ///
     /// The SCCB is read once and written once; when this returns, its response code is in guest
     /// memory and the service signal may be injected.
+    ///
+    /// # Errors
+    ///
+    /// The program interruption that the CPU takes instead; nothing was stored.
     pub fn service_call<M: GuestMemory + ?Sized>(
         &mut self,
         command: u32,
