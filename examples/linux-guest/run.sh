@@ -95,6 +95,8 @@ done
 
 if [ -z "${LINUX_GUEST_IN_NETWORK:-}" ]; then
     "$here/build.sh"
+    # The scenes do not reach a mirror any more.
+    [ -z "$test" ] || debian_need qemu-img:qemu-utils ip:iproute2 ping:iputils-ping python3:python3
     if [ "$machine" = vmm ] && [ -z "${S390_VMM:-}" ]; then
         cargo build --quiet --release --locked --manifest-path "$root/Cargo.toml" -p s390-vmm
         export S390_VMM=${CARGO_TARGET_DIR:-$root/target}/release/s390-vmm

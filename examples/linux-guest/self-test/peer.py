@@ -29,6 +29,7 @@ With the control socket of the VMM, and the VMM's program:
     holds             what the VMM holds, as "NAME NUMBER" one after the other
     rings             where the rings of all queues are
     pause SECONDS     holds the machine, and says whether "nothing moved" meanwhile
+    talk WORD...      what the program in the guest answers that reads the port "talk"
     processor-time    of the VMM, in hundredths of a second
     idle SECONDS      waits, and says how much of one host CPU the VMM used, in 1/100 %
 
@@ -259,6 +260,13 @@ class Handler(socketserver.StreamRequestHandler):
 
     def do_pause(self, seconds):
         return self.vmm.pause(float(seconds))
+
+    def do_talk(self, *words):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(60)
+            client.connect(os.path.join(os.path.dirname(self.vmm.path), "talk"))
+            client.sendall(f"{' '.join(words)}\n".encode())
+            return client.makefile().readline()
 
     def do_processor_time(self):
         return round(self.vmm.processor_time() * 100)

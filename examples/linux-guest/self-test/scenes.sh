@@ -87,7 +87,7 @@ self_test() {
         shift
     done
     if [ ${#scenes[@]} -eq 0 ]; then
-        scenes=(life)
+        scenes=(life devices)
     fi
     [ -n "$tap" ] || die "self-test: no network, no test"
     S390_VMM=${S390_VMM:+$(realpath "$S390_VMM")}
