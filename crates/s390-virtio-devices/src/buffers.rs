@@ -126,6 +126,28 @@ pub(crate) fn vectors(data: &[VolatileSlice<'_>]) -> Vec<libc::iovec> {
         .collect()
 }
 
+/// Cuts `slices` after so many bytes, and returns what was cut off.
+pub(crate) fn split_off<'a>(
+    slices: &mut Vec<VolatileSlice<'a>>,
+    at: usize,
+) -> Vec<VolatileSlice<'a>> {
+    let mut left = at;
+    for index in 0..slices.len() {
+        let len = slices[index].len();
+        if left < len {
+            let mut rest = slices.split_off(index);
+            // In the middle of this one, unless at its start.
+            if let (1.., Ok((head, tail))) = (left, rest[0].split_at(left)) {
+                slices.push(head);
+                rest[0] = tail;
+            }
+            return rest;
+        }
+        left -= len;
+    }
+    Vec::new()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,5 +177,34 @@ mod tests {
         assert_eq!(lens(3, usize::MAX), [3]);
         assert!(lens(0, 0).is_empty());
         assert_eq!(memory, [[1, 2, 9], [8, 5, 7]]);
+    }
+
+    #[test]
+    fn slices_are_cut_anywhere() {
+        for (at, wanted) in [
+            (0, vec![]),
+            (1, vec![1]),
+            (3, vec![3]),
+            (4, vec![3, 1]),
+            (7, vec![3, 4]),
+            (9, vec![3, 4, 2]),
+            (10, vec![3, 4, 2]),
+        ] {
+            let mut memory: Vec<u8> = (0..9).collect();
+            let all = VolatileSlice::from(&mut memory[..]);
+            let part = |start, len| all.subslice(start, len).unwrap();
+            let mut slices = vec![part(0, 3), part(3, 4), part(7, 2)];
+            let rest = split_off(&mut slices, at);
+            let lens: Vec<usize> = slices.iter().map(VolatileSlice::len).collect();
+            assert_eq!(lens, wanted, "{at}");
+            slices.extend(rest);
+            let mut bytes = Vec::new();
+            for slice in slices {
+                let mut copy = vec![0u8; slice.len()];
+                slice.copy_to(&mut copy[..]);
+                bytes.extend(copy);
+            }
+            assert_eq!(bytes, [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        }
     }
 }

@@ -52,6 +52,9 @@ impl Alignment {
     }
 }
 
+/// Most bytes of bounced data in memory: how much a request moves is the guest's choice.
+const BOUNCE_BYTES: usize = 1 << 20;
+
 /// Memory that suits any direct I/O, for the rare data that does not.
 pub(super) struct Bounce {
     start: *mut u8,
@@ -59,10 +62,10 @@ pub(super) struct Bounce {
 }
 
 impl Bounce {
-    /// So many bytes, which are zeros.
+    /// Zeros, for so much data or a large part of it: never more than a mebibyte.
     pub(super) fn new(len: usize) -> io::Result<Self> {
-        let layout =
-            Layout::from_size_align(len.max(1), PAGE as usize).map_err(io::Error::other)?;
+        let len = len.clamp(1, BOUNCE_BYTES);
+        let layout = Layout::from_size_align(len, PAGE as usize).map_err(io::Error::other)?;
         // SAFETY: the layout has at least one byte.
         let start = unsafe { alloc::alloc_zeroed(layout) };
         if start.is_null() {
@@ -102,6 +105,13 @@ mod tests {
         assert!(alignment.suits(&[part(0, 512), part(1024, 2048)]));
         assert!(!alignment.suits(&[part(0, 512), part(1028, 2048)]));
         assert!(!alignment.suits(&[part(0, 500), part(512, 12)]));
+    }
+
+    #[test]
+    fn no_request_decides_on_the_size_of_a_bounce_buffer() {
+        let len = |bytes| Bounce::new(bytes).unwrap().slice().len();
+        assert_eq!(len(4096), 4096);
+        assert_eq!(len(u32::MAX as usize), BOUNCE_BYTES);
     }
 
     #[test]

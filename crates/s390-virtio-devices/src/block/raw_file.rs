@@ -13,7 +13,7 @@ use vm_memory::VolatileSlice;
 use super::backend::{write_zeros, BlockBackend, Topology, SECTOR_SIZE};
 use super::direct::{Alignment, Bounce};
 use super::image::{check_size, end_of, serial, ImageError, ImageOptions};
-use crate::buffers::vectors;
+use crate::buffers::{split_off, vectors};
 
 /// Most slices that one system call takes (`IOV_MAX` of Linux).
 const MAX_SLICES: usize = 1024;
@@ -133,6 +133,26 @@ impl RawFile {
         }
     }
 
+    /// Moves all of `data` by way of `bounce`, as much at a time as it holds.
+    fn bounce_all(
+        bounce: &Bounce,
+        data: &[VolatileSlice<'_>],
+        mut offset: u64,
+        transfer: impl Fn(VolatileSlice<'_>, &[VolatileSlice<'_>], u64) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let room = bounce.slice();
+        let mut rest = data.to_vec();
+        while !rest.is_empty() {
+            let after = split_off(&mut rest, room.len());
+            let len = rest.iter().map(VolatileSlice::len).sum();
+            let room = room.subslice(0, len).map_err(io::Error::other)?;
+            transfer(room, &rest, offset)?;
+            offset += len as u64;
+            rest = after;
+        }
+        Ok(())
+    }
+
     /// `fallocate`; false if the file cannot do that.
     fn allocate(&self, mode: libc::c_int, offset: u64, len: u64) -> io::Result<bool> {
         let invalid = |_| io::Error::from(io::ErrorKind::InvalidInput);
@@ -179,25 +199,28 @@ impl BlockBackend for RawFile {
         let Some(bounce) = self.bounce(data)? else {
             return self.read_vectors(data, offset);
         };
-        self.read_vectors(&[bounce.slice()], offset)?;
-        let mut source = bounce.slice();
-        for slice in data {
-            source.copy_to_volatile_slice(*slice);
-            source = source.offset(slice.len()).map_err(io::Error::other)?;
-        }
-        Ok(())
+        Self::bounce_all(&bounce, data, offset, |mut source, data, offset| {
+            self.read_vectors(&[source], offset)?;
+            for slice in data {
+                source.copy_to_volatile_slice(*slice);
+                source = source.offset(slice.len()).map_err(io::Error::other)?;
+            }
+            Ok(())
+        })
     }
 
     fn write(&self, data: &[VolatileSlice<'_>], offset: u64) -> io::Result<()> {
         let Some(bounce) = self.bounce(data)? else {
             return self.write_vectors(data, offset);
         };
-        let mut target = bounce.slice();
-        for slice in data {
-            slice.copy_to_volatile_slice(target);
-            target = target.offset(slice.len()).map_err(io::Error::other)?;
-        }
-        self.write_vectors(&[bounce.slice()], offset)
+        Self::bounce_all(&bounce, data, offset, |room, data, offset| {
+            let mut target = room;
+            for slice in data {
+                slice.copy_to_volatile_slice(target);
+                target = target.offset(slice.len()).map_err(io::Error::other)?;
+            }
+            self.write_vectors(&[room], offset)
+        })
     }
 
     fn flush(&self) -> io::Result<()> {
@@ -371,6 +394,27 @@ mod tests {
         let after = std::fs::read(file.path()).unwrap();
         assert_eq!(after[4094..], 2047u16.to_be_bytes());
         assert_eq!(after[2048..2050], 1024u16.to_be_bytes());
+    }
+
+    #[test]
+    fn any_length_goes_through_one_bounce_buffer() {
+        const LEN: usize = 5 << 19;
+        let file = image(&[0; LEN + 512]);
+        let mut disk = RawFile::open(file.path(), false).unwrap();
+        // As if the file system asked for it; memory starts at an odd address.
+        disk.alignment = Some(Alignment {
+            memory: 512,
+            offset: 512,
+        });
+        let mut memory: Vec<u8> = (0..LEN + 513).map(|i| (i / 509 + i) as u8).collect();
+        let content = memory[1..].to_vec();
+        let all = VolatileSlice::from(&mut memory[1..]);
+        let (a, b) = all.split_at(700_001).unwrap();
+        disk.write(&[a, b], 0).unwrap();
+        assert!(std::fs::read(file.path()).unwrap() == content);
+        disk.read(&[b, a], 0).unwrap();
+        let (start, end) = content.split_at(b.len());
+        assert!(memory[1..] == [end, start].concat());
     }
 
     #[test]
