@@ -15,10 +15,10 @@ use vm_memory::VolatileSlice;
 pub struct Buffers {
     slices: Vec<VolatileSlice<'static>>,
     /// Keeps what the slices point to.
-    _memory: Arc<dyn Any + Send + Sync>,
+    memory: Arc<dyn Any + Send + Sync>,
 }
 
-// SAFETY: guest memory is shared by threads anyway, and `_memory`, which may be sent, keeps it
+// SAFETY: guest memory is shared by threads anyway, and `memory`, which may be sent, keeps it
 // mapped; the slices are but pointers and lengths.
 unsafe impl Send for Buffers {}
 
@@ -50,10 +50,7 @@ impl Buffers {
                 unsafe { VolatileSlice::new(slice.ptr_guard_mut().as_ptr(), slice.len()) }
             })
             .collect();
-        Buffers {
-            slices,
-            _memory: memory,
-        }
+        Buffers { slices, memory }
     }
 
     /// The pieces, in order; none is empty.
@@ -64,6 +61,14 @@ impl Buffers {
     /// Bytes in all pieces.
     pub fn len(&self) -> usize {
         self.slices.iter().map(VolatileSlice::len).sum()
+    }
+
+    /// Leaves the first `at` bytes, and returns the others.
+    pub(super) fn split_off(&mut self, at: usize) -> Buffers {
+        Buffers {
+            slices: split_off(&mut self.slices, at),
+            memory: self.memory.clone(),
+        }
     }
 
     /// Whether there are no bytes.

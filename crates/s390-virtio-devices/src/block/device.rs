@@ -15,14 +15,15 @@ use vmm_sys_util::eventfd::EventFd;
 use super::backend::BlockBackend;
 use super::config::{Config, CONFIG_LEN, WRITEBACK};
 use super::disk::{BlockOptions, Disk};
-use super::engine::EngineKind;
+use super::engine::{Engine, EngineKind};
 use super::handler::BlockHandler;
 use super::metrics::BlockMetrics;
 use crate::device::copy_config;
+use crate::drain::HandlerError;
 use crate::event::QueueEvents;
 use crate::metrics::DeviceMetrics;
 use crate::rate_limiter::RateLimits;
-use crate::{ActivateError, Activation, Transport, VirtioDevice};
+use crate::{ActivateError, Activation, Progress, Transport, VirtioDevice};
 
 const QUEUE_SIZE: u16 = 128;
 /// Header and status take a descriptor each.
@@ -122,12 +123,19 @@ impl<T: Transport> Block<T> {
     fn settle(&mut self) {
         self.disk.engine.wait();
         if let Some(handler) = &mut self.handler {
-            let result = handler
-                .complete(&mut self.disk)
-                .map(|()| crate::Progress::Idle);
-            self.events
-                .follow(0, result, &mut self.handler, |handler| &*handler.driver);
+            let result = handler.complete(&mut self.disk).map(|()| Progress::Idle);
+            self.follow(result);
         }
+    }
+
+    /// Goes on as the handler said. If it gave up, so does the engine: nothing writes memory, and
+    /// what was written is marked, before the driver hears of it.
+    pub(super) fn follow(&mut self, result: Result<Progress, HandlerError>) {
+        if let (Err(_), Some(handler)) = (&result, &mut self.handler) {
+            handler.cancel(&mut self.disk);
+        }
+        self.events
+            .follow(0, result, &mut self.handler, |handler| &*handler.driver);
     }
 
     /// Lets the event loop look at the queue.
@@ -200,8 +208,6 @@ impl<T: Transport> VirtioDevice<T> for Block<T> {
     fn activate(&mut self, activation: Activation<T>) -> Result<(), ActivateError> {
         let [queue] =
             <[_; 1]>::try_from(activation.queues).map_err(|_| "a block device has one queue")?;
-        // A handler that was given up may have left something.
-        self.disk.engine.cancel();
         self.handler = Some(BlockHandler::new(
             activation.memory,
             queue,
@@ -213,8 +219,10 @@ impl<T: Transport> VirtioDevice<T> for Block<T> {
     }
 
     fn reset(&mut self) {
+        if let Some(mut handler) = self.handler.take() {
+            handler.cancel(&mut self.disk);
+        }
         self.disk.reset();
-        self.handler = None;
     }
 
     fn pause(&mut self) {

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::backend::{BlockBackend, Topology};
-use super::engine::{Engine, EngineKind};
+use super::engine::{Bounded, Engine, EngineKind};
 use crate::rate_limiter::{RateLimiter, RateLimits};
 
 /// How a device treats its storage.
@@ -36,7 +36,7 @@ impl Default for BlockOptions {
 /// The disk behind a device.
 pub struct Disk {
     pub(super) backend: Arc<dyn BlockBackend>,
-    pub(super) engine: Box<dyn Engine>,
+    pub(super) engine: Bounded,
     pub(super) limiter: RateLimiter,
     /// Whether writes are durable only after a flush.
     pub(super) write_back: bool,
@@ -78,7 +78,7 @@ impl Disk {
     ) -> io::Result<Self> {
         Ok(Disk {
             backend,
-            engine,
+            engine: Bounded::new(engine)?,
             limiter: RateLimiter::new(options.limits)?,
             write_back: options.write_back,
             flush_due: false,

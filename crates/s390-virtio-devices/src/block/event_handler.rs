@@ -4,6 +4,7 @@
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
 use super::device::Block;
+use super::engine::Engine;
 use crate::Transport;
 
 /// The engine has completions. (0 is the request queue.)
@@ -34,13 +35,9 @@ impl<T: Transport> MutEventSubscriber for Block<T> {
             LIMITER => self.disk.limiter.expired(),
             _ => self.events.take(0),
         }
-        let Some(handler) = &mut self.handler else {
-            // Left by a handler that was given up.
-            while self.disk.engine.next_completion().is_some() {}
-            return;
-        };
-        let result = handler.process(&mut self.disk);
-        self.events
-            .follow(0, result, &mut self.handler, |handler| &*handler.driver);
+        if let Some(handler) = &mut self.handler {
+            let result = handler.process(&mut self.disk);
+            self.follow(result);
+        }
     }
 }

@@ -17,7 +17,7 @@ use vm_memory::{GuestMemory, VolatileSlice};
 use super::backend::SECTOR_SIZE;
 use super::config::WRITEBACK;
 use super::disk::Disk;
-use super::engine::{Operation, Range, MAX_IN_FLIGHT};
+use super::engine::{Engine, Operation, Range, MAX_IN_FLIGHT};
 use super::metrics::BlockMetrics;
 use super::request::{
     Kind, Request, Segment, ID_BYTES, MAX_DISCARD_SECTORS, MAX_DISCARD_SEGMENTS,
@@ -156,6 +156,12 @@ impl<T: Transport> BlockHandler<T> {
         self.turn(disk, false).map(drop)
     }
 
+    /// Lets go of everything that is in flight: nothing of it is done or given back after this.
+    pub(super) fn cancel(&mut self, disk: &mut Disk) {
+        disk.engine.cancel();
+        self.requests.forget(&*self.memory);
+    }
+
     fn turn(&mut self, disk: &mut Disk, begin: bool) -> Result<Progress, HandlerError> {
         let memory = &*self.memory;
         let requests = &mut self.requests;
@@ -180,7 +186,9 @@ impl<T: Transport> BlockHandler<T> {
             // Some are done by now: one interruption less.
             let done = requests.complete(&mut drain, disk, metrics)?;
             used += done;
-            progress = match requests.full && done > 0 {
+            // If nothing is in flight, no completion wakes the handler.
+            let idle = requests.free.len() == usize::from(MAX_IN_FLIGHT);
+            progress = match requests.full && (done > 0 || idle) {
                 true => Progress::More,
                 false => stopped,
             };
@@ -212,7 +220,7 @@ impl Requests {
             };
             self.free.push(completion.tag);
             self.finish(&chain, drain.memory, job, completion.result, metrics)
-                .and_then(|()| drain.give_back(&chain, chain.writable_bytes()))
+                .and_then(|len| drain.give_back(&chain, len))
                 .map_err(|error| drain.error(error))?;
             used += 1;
         }
@@ -228,7 +236,7 @@ impl Requests {
         disk: &mut Disk,
         metrics: &BlockMetrics,
     ) -> Result<Disposition, ChainError> {
-        let Some(&tag) = self.free.last() else {
+        let Some(&tag) = self.free.last().filter(|_| disk.engine.has_room()) else {
             self.full = true;
             return Ok(Disposition::Later);
         };
@@ -255,8 +263,9 @@ impl Requests {
                     }
                     _ => {}
                 }
+                let data = request.in_data.bytes_written();
                 request.finish(status as u8)?;
-                return Ok(Disposition::Used(chain.writable_bytes()));
+                return Ok(Disposition::Used(written(chain, data)));
             }
         };
         if !disk.limiter.try_take(job.bytes as u64) {
@@ -265,8 +274,8 @@ impl Requests {
         }
         match disk.engine.submit(tag, operation) {
             Poll::Ready(result) => {
-                self.finish(chain, memory, job, result, metrics)?;
-                Ok(Disposition::Used(chain.writable_bytes()))
+                let len = self.finish(chain, memory, job, result, metrics)?;
+                Ok(Disposition::Used(len))
             }
             Poll::Pending => {
                 self.free.pop();
@@ -308,7 +317,7 @@ impl Requests {
         }
     }
 
-    /// Tells the driver how its request ended.
+    /// Tells the driver how its request ended; returns the length for the used ring.
     fn finish<M: GuestMemory>(
         &mut self,
         chain: &DescriptorChain,
@@ -316,7 +325,7 @@ impl Requests {
         job: Job,
         result: io::Result<()>,
         metrics: &BlockMetrics,
-    ) -> Result<(), ChainError> {
+    ) -> Result<u32, ChainError> {
         const NO_STATUS: ChainError = ChainError::Request("a block request without a status byte");
         let mut data = chain.writer(memory)?;
         let before_status = data.available_bytes().checked_sub(1).ok_or(NO_STATUS)?;
@@ -337,7 +346,30 @@ impl Requests {
             }
         };
         self.failing = result.is_err();
-        status.write_all(&[byte as u8]).map_err(|_| NO_STATUS)
+        status.write_all(&[byte as u8]).map_err(|_| NO_STATUS)?;
+        let read = match result.is_ok() && job.action == Action::Read {
+            true => job.bytes,
+            false => 0,
+        };
+        Ok(written(chain, read))
+    }
+
+    /// Forgets what was in flight, after the engine was told to do so. Reads may have been done
+    /// already, in part or in whole.
+    fn forget<M: GuestMemory>(&mut self, memory: &M) {
+        self.free.extend(self.flushing.take());
+        for (tag, slot) in (0..).zip(&mut self.in_flight) {
+            let Some(InFlight { chain, job }) = slot.take() else {
+                continue;
+            };
+            self.free.push(tag);
+            if job.action == Action::Read {
+                // Memory that is gone needs no mark.
+                if let Ok(mut data) = chain.writer(memory) {
+                    data.advance(job.bytes);
+                }
+            }
+        }
     }
 
     /// Of a row of errors, the first one is news: a guest must not fill the host's log.
@@ -352,6 +384,17 @@ impl Requests {
             level,
             "{name}: queue 0: {action} at sector {sector} failed: {error}"
         );
+    }
+}
+
+/// The length for the used ring of a chain with so much data and a status byte at its end. It tells
+/// of bytes from the start on, without a gap (virtio 1.2, 2.7.8.2), and so of the status only if all
+/// data before it was written. Drivers look at the status byte itself.
+fn written(chain: &DescriptorChain, data: usize) -> u32 {
+    let all = chain.writable_bytes();
+    match u32::try_from(data) {
+        Ok(data) if data + 1 < all => data,
+        _ => all,
     }
 }
 
@@ -515,7 +558,7 @@ mod tests {
     use vm_memory::{Bytes, GuestAddress};
 
     use super::*;
-    use crate::block::engine::{Completion, Engine};
+    use crate::block::engine::Completion;
     use crate::block::{BlockBackend, BlockOptions, EngineKind};
     use crate::rate_limiter::{Rate, RateLimits};
     use crate::test_utils::{bytes, memory, queue, Memory, Recorder, TestTransport};
@@ -740,9 +783,10 @@ mod tests {
         let mut bench = Bench::<BigEndian>::new(&memory, FLUSH);
         memory.write_slice(&[0xee; 24], GuestAddress(DATA)).unwrap();
         let data = [Buffer::writable(DATA, 24)];
+        // What lies between the serial number and the status byte was not written.
         assert_eq!(
-            bench.request(VIRTIO_BLK_T_GET_ID, 0, &data).0,
-            VIRTIO_BLK_S_OK
+            bench.request(VIRTIO_BLK_T_GET_ID, 0, &data),
+            (VIRTIO_BLK_S_OK, 20)
         );
         assert_eq!(
             bytes(&memory, DATA, 24),
@@ -750,8 +794,8 @@ mod tests {
         );
         let short = [Buffer::writable(DATA, 6)];
         assert_eq!(
-            bench.request(VIRTIO_BLK_T_GET_ID, 0, &short).0,
-            VIRTIO_BLK_S_OK
+            bench.request(VIRTIO_BLK_T_GET_ID, 0, &short),
+            (VIRTIO_BLK_S_OK, 7)
         );
     }
 
@@ -770,16 +814,19 @@ mod tests {
             (VIRTIO_BLK_T_OUT, 1 << 55, data),
             (VIRTIO_BLK_T_OUT, 0, Buffer::readable(DATA, 511)),
         ] {
-            assert_eq!(bench.request(kind, sector, &[buffer]).0, VIRTIO_BLK_S_IOERR);
+            // The status byte counts where nothing is missing before it.
+            let len = u32::from(kind == VIRTIO_BLK_T_OUT);
+            let answer = bench.request(kind, sector, &[buffer]);
+            assert_eq!(answer, (VIRTIO_BLK_S_IOERR, len));
         }
         bench.ram.fails.store(true, Ordering::SeqCst);
         assert_eq!(
-            bench.request(VIRTIO_BLK_T_IN, 0, &[room]).0,
-            VIRTIO_BLK_S_IOERR
+            bench.request(VIRTIO_BLK_T_IN, 0, &[room]),
+            (VIRTIO_BLK_S_IOERR, 0)
         );
         assert_eq!(
-            bench.request(VIRTIO_BLK_T_OUT, 0, &[data]).0,
-            VIRTIO_BLK_S_IOERR
+            bench.request(VIRTIO_BLK_T_OUT, 0, &[data]),
+            (VIRTIO_BLK_S_IOERR, 1)
         );
         bench.ram.fails.store(false, Ordering::SeqCst);
         bench.ram.read_only.store(true, Ordering::SeqCst);
@@ -802,11 +849,10 @@ mod tests {
         // SCSI command, secure erase, a write with the barrier bit of 2008, nonsense.
         for kind in [2, 14, 0x8000_0001, 0x0100_0000, u32::MAX] {
             let room = [Buffer::writable(DATA, 512)];
-            assert_eq!(
-                bench.request(kind, 0, &room).0,
-                VIRTIO_BLK_S_UNSUPP,
-                "{kind:#x}"
-            );
+            let answer = bench.request(kind, 0, &room);
+            assert_eq!(answer, (VIRTIO_BLK_S_UNSUPP, 0), "{kind:#x}");
+            let answer = bench.request(kind, 0, &[]);
+            assert_eq!(answer, (VIRTIO_BLK_S_UNSUPP, 1), "{kind:#x}");
         }
     }
 
@@ -1225,6 +1271,24 @@ mod tests {
             assert!(mock.driver().pop_used().unwrap().is_some());
             let marks = [0x2_0000, 0x2_1fff, STATUS, 0x2_2000, 0x3_0000].map(dirty);
             assert_eq!(marks, [true, true, true, false, false], "{engine:?}");
+
+            // A read that is cancelled may have written, too; and no more is heard of it.
+            mock.add_chain(&[
+                Buffer::readable(HEADER, 16),
+                Buffer::writable(0x4_0000, 0x2000),
+                Buffer::writable(STATUS, 1),
+            ]);
+            if engine != EngineKind::Inline {
+                handler.process(&mut disk).unwrap();
+                let used = mock.used_idx();
+                handler.cancel(&mut disk);
+                assert_eq!(handler.in_flight(), 0);
+                handler.process(&mut disk).unwrap();
+                // It may have been done at once.
+                let marks = [0x4_0000, 0x4_1fff, 0x4_2000].map(dirty);
+                assert_eq!(marks, [true, true, false], "{engine:?}");
+                assert_eq!(mock.used_idx(), used);
+            }
         }
     }
 
@@ -1249,5 +1313,97 @@ mod tests {
         bench.disk.limiter.expired();
         bench.handler.process(&mut bench.disk).unwrap();
         assert_eq!(bench.mock.used_idx(), 2);
+    }
+
+    #[test]
+    fn the_limit_of_bytes_counts_the_data_of_a_request() {
+        let memory = memory();
+        let mut bench = Bench::<BigEndian>::new(&memory, FLUSH);
+        bench.disk.limiter.set_limits(RateLimits {
+            ops: None,
+            bytes: Rate::per_second(1024),
+        });
+        // It takes a second until the read is paid for; flushes have no data.
+        let data = [Buffer::writable(DATA, 1024)];
+        bench.request(VIRTIO_BLK_T_FLUSH, 0, &[]);
+        bench.request(VIRTIO_BLK_T_FLUSH, 0, &[]);
+        bench.request(VIRTIO_BLK_T_IN, 0, &data);
+        assert_eq!(bench.handler.metrics.throttled.get(), 0);
+        bench
+            .mock
+            .add_chain(&[Buffer::readable(HEADER, 16), Buffer::writable(STATUS, 1)]);
+        bench.handler.process(&mut bench.disk).unwrap();
+        assert_eq!(bench.mock.used_idx(), 3);
+        assert_eq!(bench.handler.metrics.throttled.get(), 1);
+    }
+
+    /// A large disk whose reads do nothing.
+    struct Large;
+
+    impl BlockBackend for Large {
+        fn size(&self) -> u64 {
+            1 << 40
+        }
+
+        fn is_read_only(&self) -> bool {
+            true
+        }
+
+        fn serial(&self) -> &str {
+            ""
+        }
+
+        fn read(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn write(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn flush(&self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_turn_takes_a_bounded_amount_of_data() {
+        let memory = memory();
+        for engine in [EngineKind::Threads, EngineKind::Inline] {
+            let options = BlockOptions {
+                engine,
+                ..BlockOptions::default()
+            };
+            let mut disk = Disk::new(Arc::new(Large), options).unwrap();
+            let mut mock = queue::<BigEndian>(&memory, 0, 16);
+            let mut handler = BlockHandler::<TestTransport<BigEndian>>::new(
+                memory.clone(),
+                mock.device_queue(),
+                Arc::new(Recorder::default()),
+                FLUSH,
+                Arc::default(),
+            );
+            header::<BigEndian>(&memory, VIRTIO_BLK_T_IN, 0);
+            // A read of 4 MiB, and the same again and again.
+            let mut request = vec![Buffer::readable(HEADER, 16)];
+            request.extend([Buffer::writable(0, 1 << 20); 4]);
+            request.push(Buffer::writable(STATUS, 1));
+            mock.add_chain(&request);
+            mock.set_avail_idx(16);
+            let mut turns = 0;
+            while mock.used_idx() < 16 {
+                let progress = handler.process(&mut disk).unwrap();
+                turns += 1;
+                if engine == EngineKind::Inline {
+                    assert_eq!(mock.used_idx(), 8 * turns);
+                    assert_eq!(progress == Progress::More, turns == 1);
+                }
+                assert!(handler.in_flight() <= 8);
+                disk.engine.wait();
+            }
+            // Nothing was forgotten, and nobody has to wake the handler.
+            assert_eq!(handler.process(&mut disk).unwrap(), Progress::Idle);
+            assert_eq!(handler.metrics.reads.get(), 16);
+        }
     }
 }

@@ -20,8 +20,7 @@ pub(super) const ID_BYTES: usize = 20;
 pub(super) const MAX_DISCARD_SECTORS: u32 = 1 << 21;
 /// Segments in a discard.
 pub(super) const MAX_DISCARD_SEGMENTS: u32 = 16;
-/// Sectors of zeros: 32 MiB, since some storage has to write them one by one, and a RESET waits
-/// for it.
+/// Sectors of zeros: 32 MiB, since some storage has to write them one by one.
 pub(super) const MAX_ZEROES_SECTORS: u32 = 1 << 16;
 /// Segments of zeros.
 pub(super) const MAX_ZEROES_SEGMENTS: u32 = 1;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! How requests are carried out: at once, by threads, or by io_uring.
 
+mod bounded;
 mod inline;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use vmm_sys_util::eventfd::EventFd;
 
 use super::backend::BlockBackend;
 use crate::buffers::Buffers;
+pub(super) use bounded::Bounded;
 pub use inline::Inline;
 pub use threads::ThreadPool;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
@@ -93,6 +95,75 @@ impl Operation {
             }
         }
     }
+}
+
+impl Operation {
+    /// Bytes that it moves.
+    fn bytes(&self) -> u64 {
+        match self {
+            Operation::Read { data, .. } | Operation::Write { data, .. } => data.len() as u64,
+            Operation::Flush | Operation::Discard(_) => 0,
+            Operation::WriteZeroes { ranges, .. } => ranges.iter().map(|range| range.len).sum(),
+        }
+    }
+
+    /// Leaves no more than `piece` bytes, or one range, and returns what was cut off. Cuts are at
+    /// multiples of `piece` on the disk.
+    fn split_off(&mut self, piece: u64) -> Option<Operation> {
+        match self {
+            Operation::Read { data, offset } => {
+                let (data, offset) = split_data(data, *offset, piece)?;
+                Some(Operation::Read { data, offset })
+            }
+            Operation::Write {
+                data,
+                offset,
+                durable,
+            } => {
+                let (data, offset) = split_data(data, *offset, piece)?;
+                let durable = *durable;
+                Some(Operation::Write {
+                    data,
+                    offset,
+                    durable,
+                })
+            }
+            Operation::Flush => None,
+            Operation::Discard(ranges) => split_ranges(ranges, u64::MAX).map(Operation::Discard),
+            Operation::WriteZeroes { ranges, durable } => {
+                let durable = *durable;
+                split_ranges(ranges, piece).map(|ranges| Operation::WriteZeroes { ranges, durable })
+            }
+        }
+    }
+}
+
+fn split_data(data: &mut Buffers, offset: u64, piece: u64) -> Option<(Buffers, u64)> {
+    if data.len() as u64 <= piece {
+        return None;
+    }
+    let head = piece - offset % piece;
+    Some((data.split_off(head as usize), offset + head))
+}
+
+fn split_ranges(ranges: &mut Vec<Range>, piece: u64) -> Option<Vec<Range>> {
+    let first = ranges.first_mut()?;
+    let whole = *first;
+    if whole.len > piece {
+        first.len = piece - whole.offset % piece;
+        let mut rest = ranges.split_off(1);
+        let done = ranges[0].len;
+        rest.insert(
+            0,
+            Range {
+                offset: whole.offset + done,
+                len: whole.len - done,
+                ..whole
+            },
+        );
+        return Some(rest);
+    }
+    (ranges.len() > 1).then(|| ranges.split_off(1))
 }
 
 fn flush_if(durable: bool, backend: &dyn BlockBackend) -> io::Result<()> {

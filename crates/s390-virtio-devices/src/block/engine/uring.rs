@@ -26,6 +26,8 @@ pub struct IoUring {
     /// What is in the kernel, by tag.
     transfers: Vec<Option<Transfer>>,
     in_flight: usize,
+    /// Nobody is interested any more: what is done in part is not gone on with.
+    cancelled: bool,
     completions: Vec<Completion>,
     /// For the rest; made when it is needed.
     threads: Option<ThreadPool>,
@@ -73,6 +75,7 @@ impl IoUring {
             backend,
             transfers: (0..MAX_IN_FLIGHT).map(|_| None).collect(),
             in_flight: 0,
+            cancelled: false,
             completions: Vec::new(),
             threads: None,
         })
@@ -151,11 +154,15 @@ impl IoUring {
                 continue;
             };
             match transfer.step(entry.result()) {
-                Poll::Pending => {
+                Poll::Pending if !self.cancelled => {
                     self.push(tag);
                     again = true;
                 }
-                Poll::Ready(result) => {
+                step => {
+                    let result = match step {
+                        Poll::Ready(result) => result,
+                        Poll::Pending => Err(io::ErrorKind::Interrupted.into()),
+                    };
                     self.transfers[usize::from(tag)] = None;
                     self.in_flight -= 1;
                     self.completions.push(Completion { tag, result });
@@ -255,6 +262,22 @@ impl Engine for IoUring {
         if let Some(threads) = &mut self.threads {
             threads.wait();
         }
+    }
+
+    fn cancel(&mut self) {
+        if let Some(threads) = &mut self.threads {
+            threads.cancel();
+        }
+        self.cancelled = true;
+        self.start();
+        if self.in_flight > 0 {
+            // What the kernel cannot stop is waited for: everything, before Linux 6.0.
+            let any = types::CancelBuilder::any();
+            let _ = self.ring.submitter().register_sync_cancel(None, any);
+        }
+        self.wait();
+        self.completions.clear();
+        self.cancelled = false;
     }
 
     fn event(&self) -> Option<&EventFd> {
