@@ -64,7 +64,8 @@ impl<T: Transport> Block<T> {
     ///
     /// # Errors
     ///
-    /// The host is out of file descriptors or threads, or has no such engine.
+    /// The host is out of file descriptors or threads, or has no such engine; or the size is no
+    /// whole number of logical blocks.
     pub fn with_options(backend: Box<dyn BlockBackend>, options: BlockOptions) -> io::Result<Self> {
         Self::with_disk(Disk::new(Arc::from(backend), options)?)
     }
@@ -100,7 +101,7 @@ impl<T: Transport> Block<T> {
     ///
     /// The storage cannot have that size. Nothing has changed then.
     pub fn resize(&mut self, size: Option<u64>) -> io::Result<()> {
-        self.disk.backend.resize(size)
+        self.disk.resize(size)
     }
 
     /// What the guest may ask for.

@@ -60,7 +60,8 @@ impl Disk {
     ///
     /// # Errors
     ///
-    /// The host is out of file descriptors or threads, or has no such engine.
+    /// The host is out of file descriptors or threads, or has no such engine; or the size is no
+    /// whole number of logical blocks.
     pub fn new(backend: Arc<dyn BlockBackend>, options: BlockOptions) -> io::Result<Self> {
         let engine = options.engine.create(backend.clone())?;
         Self::with_engine(backend, engine, options)
@@ -70,20 +71,52 @@ impl Disk {
     ///
     /// # Errors
     ///
-    /// The host is out of file descriptors.
+    /// The host is out of file descriptors, or the size is no whole number of logical blocks.
     pub fn with_engine(
         backend: Arc<dyn BlockBackend>,
         engine: Box<dyn Engine>,
         options: BlockOptions,
     ) -> io::Result<Self> {
-        Ok(Disk {
+        let disk = Disk {
             backend,
             engine: Bounded::new(engine)?,
             limiter: RateLimiter::new(options.limits)?,
             write_back: options.write_back,
             flush_due: false,
             options,
-        })
+        };
+        disk.check_size(disk.backend.size())?;
+        Ok(disk)
+    }
+
+    /// No guest can use a part of a block.
+    fn check_size(&self, size: u64) -> io::Result<()> {
+        let block = u64::from(self.topology().logical_block);
+        if size % block == 0 {
+            return Ok(());
+        }
+        let sentence = format!("{size} bytes are no whole number of blocks of {block}");
+        Err(io::Error::new(io::ErrorKind::InvalidInput, sentence))
+    }
+
+    /// Changes the size, to all whole blocks of the storage if none is given.
+    pub(super) fn resize(&self, size: Option<u64>) -> io::Result<()> {
+        if let Some(size) = size {
+            self.check_size(size)?;
+            return self.backend.resize(Some(size));
+        }
+        let before = self.backend.size();
+        self.backend.resize(None)?;
+        let size = self.backend.size();
+        let whole = size - size % u64::from(self.topology().logical_block);
+        match whole {
+            _ if whole == size => Ok(()),
+            0 => {
+                self.backend.resize(Some(before))?;
+                self.check_size(size)
+            }
+            _ => self.backend.resize(Some(whole)),
+        }
     }
 
     /// How the guest shall use it.
