@@ -19,6 +19,13 @@ impl Counter {
         self.add(1);
     }
 
+    /// Adds one; the new number, if it is worth a line in the log: 1, 2, 4, 8 and so on. What a
+    /// guest can make happen as often as it likes must not fill the host's log.
+    pub(crate) fn occasion(&self) -> Option<u64> {
+        let number = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        number.is_power_of_two().then_some(number)
+    }
+
     /// The number now.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)

@@ -46,8 +46,6 @@ struct Requests {
     write_through: bool,
     /// For the log.
     driver: Arc<dyn SignalDriver>,
-    /// The last one failed in the storage.
-    failing: bool,
     /// The tag of the flush that ends write-back.
     flushing: Option<u16>,
     /// A chain waits for what is in flight.
@@ -125,7 +123,6 @@ impl<T: Transport> BlockHandler<T> {
                 in_flight: (0..MAX_IN_FLIGHT).map(|_| None).collect(),
                 free: (0..MAX_IN_FLIGHT).rev().collect(),
                 write_through: driver_features >> VIRTIO_BLK_F_FLUSH & 1 == 0,
-                failing: false,
                 flushing: None,
                 full: false,
             },
@@ -211,7 +208,7 @@ impl Requests {
             if self.flushing == Some(completion.tag) {
                 self.flushing = None;
                 self.free.push(completion.tag);
-                self.flushed(&completion.result);
+                self.flushed(&completion.result, metrics);
                 continue;
             }
             let slot = self.in_flight.get_mut(usize::from(completion.tag));
@@ -245,7 +242,7 @@ impl Requests {
         if self.driver.driver_config(WRITEBACK, &mut mode) {
             disk.set_write_back(mode != [0]);
         }
-        if !self.cache_is_clean(tag, disk) {
+        if !self.cache_is_clean(tag, disk, metrics) {
             self.full = true;
             return Ok(Disposition::Later);
         }
@@ -290,11 +287,11 @@ impl Requests {
 
     /// Whether requests may begin. After the cache was turned off they wait until what it held is
     /// durable: for all that is in flight, and then for a flush, under `tag`.
-    fn cache_is_clean(&mut self, tag: u16, disk: &mut Disk) -> bool {
+    fn cache_is_clean(&mut self, tag: u16, disk: &mut Disk, metrics: &BlockMetrics) -> bool {
         if disk.flush_due && self.free.len() == self.in_flight.len() {
             disk.flush_due = false;
             match disk.engine.submit(tag, Operation::Flush) {
-                Poll::Ready(result) => self.flushed(&result),
+                Poll::Ready(result) => self.flushed(&result, metrics),
                 Poll::Pending => {
                     self.free.pop();
                     self.flushing = Some(tag);
@@ -305,15 +302,14 @@ impl Requests {
     }
 
     /// Nobody is told if the last flush of a cache fails: the driver asked for none.
-    fn flushed(&mut self, result: &io::Result<()>) {
+    fn flushed(&self, result: &io::Result<()>, metrics: &BlockMetrics) {
         if let Err(error) = result {
             let job = Job {
                 action: Action::Flush,
                 sector: 0,
                 bytes: 0,
             };
-            self.log(job, error);
-            self.failing = true;
+            self.log(job, error, metrics);
         }
     }
 
@@ -341,11 +337,10 @@ impl Requests {
             }
             Err(error) => {
                 metrics.errors.inc();
-                self.log(job, error);
+                self.log(job, error, metrics);
                 VIRTIO_BLK_S_IOERR
             }
         };
-        self.failing = result.is_err();
         status.write_all(&[byte as u8]).map_err(|_| NO_STATUS)?;
         let read = match result.is_ok() && job.action == Action::Read {
             true => job.bytes,
@@ -372,17 +367,17 @@ impl Requests {
         }
     }
 
-    /// Of a row of errors, the first one is news: a guest must not fill the host's log.
-    fn log(&self, job: Job, error: &io::Error) {
-        let level = match self.failing {
-            true => log::Level::Debug,
-            false => log::Level::Warn,
+    /// A guest must not fill the host's log, however often it asks for what cannot be read.
+    fn log(&self, job: Job, error: &io::Error, metrics: &BlockMetrics) {
+        let (level, times) = match metrics.failures.occasion() {
+            Some(number) => (log::Level::Warn, format!(" (failure {number})")),
+            None => (log::Level::Debug, String::new()),
         };
         let Job { action, sector, .. } = job;
         let name = self.driver.name();
         log::log!(
             level,
-            "{name}: queue 0: {action} at sector {sector} failed: {error}"
+            "{name}: queue 0: {action} at sector {sector} failed{times}: {error}"
         );
     }
 }

@@ -29,6 +29,8 @@ pub struct BlockMetrics {
     pub write_zeroes: Counter,
     /// Requests answered with an error.
     pub errors: Counter,
+    /// Times that the storage failed.
+    pub failures: Counter,
     /// Requests of a type that the device does not know.
     pub unsupported: Counter,
     /// Times that the rate limit stopped the queue.

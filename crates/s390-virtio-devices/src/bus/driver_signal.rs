@@ -2,7 +2,7 @@
 //! A device's way to its driver: interruptions with the tokens of its queues.
 
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
 
 use s390_extint::{ExternalInterrupt, VirtioEvent};
@@ -11,7 +11,7 @@ use s390_virtio_page::{status, DeviceLayout, DeviceView};
 use vm_memory::GuestMemory;
 
 use super::error::BusError;
-use crate::metrics::{DeviceMetrics, QueueMetrics};
+use crate::metrics::{Counter, DeviceMetrics, QueueMetrics};
 use crate::SignalDriver;
 
 /// What a device of the bus holds to signal its driver. It takes no lock.
@@ -23,22 +23,9 @@ pub(super) struct DriverSignal<M> {
     pub(super) metrics: Option<Arc<dyn DeviceMetrics>>,
     pub(super) broken: AtomicBool,
     /// Times that the driver broke a rule.
-    pub(super) breaches: Occasions,
+    pub(super) breaches: Counter,
     /// Interruptions that the backend did not take.
-    pub(super) lost: Occasions,
-}
-
-/// Counts what a guest can make happen as often as it likes, and says when to write a line: at
-/// occasions 1, 2, 4, 8 and so on, so that no guest fills the host's log.
-#[derive(Debug, Default)]
-pub(super) struct Occasions(AtomicU64);
-
-impl Occasions {
-    /// One more; its number if it is worth a line.
-    fn count(&self) -> Option<u64> {
-        let number = self.0.fetch_add(1, Ordering::Relaxed) + 1;
-        number.is_power_of_two().then_some(number)
-    }
+    pub(super) lost: Counter,
 }
 
 impl<M: GuestMemory> DriverSignal<M> {
@@ -129,7 +116,7 @@ impl<M: GuestMemory + Send + Sync> SignalDriver for DriverSignal<M> {
 
     fn signal_used_queue(&self, queue: u16) {
         if let Err(error) = self.queue_event(queue) {
-            if let Some(number) = self.lost.count() {
+            if let Some(number) = self.lost.occasion() {
                 let name = &self.name;
                 log::error!("{name}: queue {queue}: interruption {number} lost: {error}");
             }
@@ -144,7 +131,7 @@ impl<M: GuestMemory + Send + Sync> SignalDriver for DriverSignal<M> {
         if self.broken.swap(true, Ordering::SeqCst) {
             return;
         }
-        if let Some(number) = self.breaches.count() {
+        if let Some(number) = self.breaches.occasion() {
             let name = &self.name;
             let cause = reason.source().map(|cause| format!(": {cause}"));
             let cause = cause.unwrap_or_default();

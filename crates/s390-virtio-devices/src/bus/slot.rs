@@ -10,9 +10,10 @@ use s390_virtio_page::{status, DeviceLayout, DeviceView};
 use s390_vring::{BigEndian, Layout, Queue, RingFeatures};
 use vm_memory::{GuestAddress, GuestMemory};
 
-use super::driver_signal::{DriverSignal, Occasions};
+use super::driver_signal::DriverSignal;
 use super::error::BusError;
 use super::{lock, DeviceId, SharedDevice};
+use crate::metrics::Counter;
 use crate::{ActivateError, Activation};
 
 /// A device, its place in the page, and whether it runs.
@@ -78,8 +79,8 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
                 vm,
                 metrics,
                 broken: AtomicBool::new(false),
-                breaches: Occasions::default(),
-                lost: Occasions::default(),
+                breaches: Counter::default(),
+                lost: Counter::default(),
             }),
             device,
             events,

@@ -67,8 +67,10 @@ impl<T: Transport> RngHandler<T> {
             let len = match read(source, &mut bytes[..wanted]) {
                 Ok(len) => len.min(wanted),
                 Err(error) => {
-                    log::warn!("{}: queue 0: {error}", driver.name());
-                    metrics.errors.inc();
+                    if let Some(number) = metrics.errors.occasion() {
+                        let name = driver.name();
+                        log::warn!("{name}: queue 0: failure {number} of the source: {error}");
+                    }
                     0
                 }
             };
