@@ -84,6 +84,17 @@ impl<J, R> Pool<J, R> {
         self.shared.begin.notify_one();
     }
 
+    /// Hands over several jobs at once, and leaves `jobs` empty.
+    pub(crate) fn submit_all(&self, jobs: &mut Vec<(u16, J)>) {
+        let wanted = jobs.len().min(self.threads.len());
+        if wanted > 0 {
+            self.shared.lock().queue.extend(jobs.drain(..));
+        }
+        for _ in 0..wanted {
+            self.shared.begin.notify_one();
+        }
+    }
+
     /// The next result, with the tag of its job.
     pub(crate) fn next_result(&self) -> Option<(u16, R)> {
         self.shared.lock().results.pop_front()

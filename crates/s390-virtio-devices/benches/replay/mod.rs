@@ -24,6 +24,7 @@ pub struct Replay<'a> {
     machine: &'a Machine,
     ring: u64,
     avail: u64,
+    used: u64,
     batch: u16,
     idx: Cell<u16>,
 }
@@ -59,6 +60,7 @@ impl<'a> Replay<'a> {
             machine,
             ring,
             avail,
+            used: ring + driver.layout(queue).used_ring() as u64,
             batch,
             idx: Cell::new(0),
         }
@@ -83,6 +85,16 @@ impl<'a> Replay<'a> {
         self.kick();
         self.machine.run_events();
         assert_eq!(self.machine.interrupts().len(), 1);
+    }
+
+    /// Sends the batch through a device that others work for.
+    pub fn run_to_end(&self) {
+        self.kick();
+        let idx = GuestAddress(self.used + 2);
+        while u16::from_be(self.machine.memory.read_obj(idx).unwrap()) != self.idx.get() {
+            self.machine.wait_for_event();
+        }
+        assert!(!self.machine.interrupts().is_empty());
     }
 }
 

@@ -18,7 +18,11 @@ const THREADS: usize = 4;
 
 /// A pool of threads.
 #[derive(Debug)]
-pub struct ThreadPool(Pool<Operation, io::Result<()>>);
+pub struct ThreadPool {
+    pool: Pool<Operation, io::Result<()>>,
+    /// What was submitted and not started.
+    submitted: Vec<(u16, Operation)>,
+}
 
 impl ThreadPool {
     /// A pool for `backend`.
@@ -34,7 +38,10 @@ impl ThreadPool {
     /// A pool that shares `event` with its owner.
     pub(super) fn with_event(backend: Arc<dyn BlockBackend>, event: EventFd) -> io::Result<Self> {
         let work = move |operation: &Operation| execute(operation, &*backend);
-        Pool::new("block", THREADS, event, work).map(ThreadPool)
+        Ok(ThreadPool {
+            pool: Pool::new("block", THREADS, event, work)?,
+            submitted: Vec::new(),
+        })
     }
 }
 
@@ -46,26 +53,30 @@ fn execute(operation: &Operation, backend: &dyn BlockBackend) -> io::Result<()> 
 
 impl Engine for ThreadPool {
     fn submit(&mut self, tag: u16, operation: Operation) -> Poll<io::Result<()>> {
-        self.0.submit(tag, operation);
+        self.submitted.push((tag, operation));
         Poll::Pending
     }
 
-    fn start(&mut self) {}
+    fn start(&mut self) {
+        self.pool.submit_all(&mut self.submitted);
+    }
 
     fn next_completion(&mut self) -> Option<Completion> {
-        let (tag, result) = self.0.next_result()?;
+        let (tag, result) = self.pool.next_result()?;
         Some(Completion { tag, result })
     }
 
     fn wait(&mut self) {
-        self.0.wait();
+        self.start();
+        self.pool.wait();
     }
 
     fn cancel(&mut self) {
-        self.0.cancel();
+        self.submitted.clear();
+        self.pool.cancel();
     }
 
     fn event(&self) -> Option<&EventFd> {
-        Some(self.0.event())
+        Some(self.pool.event())
     }
 }

@@ -241,6 +241,9 @@ impl Engine for IoUring {
         if !self.ring.submission().is_empty() {
             self.enter(0);
         }
+        if let Some(threads) = &mut self.threads {
+            threads.start();
+        }
     }
 
     fn next_completion(&mut self) -> Option<Completion> {
