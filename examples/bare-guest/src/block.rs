@@ -144,10 +144,11 @@ impl Disk {
             BLOCKS.put(start, &[0xee; STRESS_BYTES]);
             BLOCKS.writable_at(start, len)
         } else if by_command {
-            BLOCKS.put(start, &u64::from(step.sector).to_be_bytes());
-            BLOCKS.put(start + 8, &step.count.to_be_bytes());
+            // Ranges are little-endian on every transport.
+            BLOCKS.put(start, &u64::from(step.sector).to_le_bytes());
+            BLOCKS.put(start + 8, &step.count.to_le_bytes());
             // Unmapped every other time.
-            BLOCKS.put(start + 12, &(round & 1).to_be_bytes());
+            BLOCKS.put(start + 12, &(round & 1).to_le_bytes());
             BLOCKS.readable_at(start, 16)
         } else {
             let content = Content::after(step, round).unwrap_or_default();

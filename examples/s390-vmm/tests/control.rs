@@ -202,7 +202,7 @@ fn what_cannot_be_done_is_said() {
                 disk: DeviceRef::Number(0),
                 size: Some(513),
             },
-            "cannot resize disk0: 513 bytes are no whole number of sectors",
+            "cannot resize disk0: 513 bytes are no whole number of blocks of 512",
         ),
     ] {
         assert_eq!(guest.ask(&command), Err(sentence.to_owned()));
