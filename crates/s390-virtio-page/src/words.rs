@@ -5,6 +5,10 @@ use core::fmt;
 
 use crate::status::{ACKNOWLEDGE, DEVICE_NEEDS_RESET, DRIVER, DRIVER_OK, FAILED};
 
+mod config;
+
+pub use config::{config, ConfigField, ConfigFields};
+
 const NET: u8 = 1;
 const BLOCK: u8 = 2;
 const CONSOLE: u8 = 3;

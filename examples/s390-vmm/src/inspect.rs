@@ -5,7 +5,7 @@ use std::fmt::{self, Write as _};
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 
-use s390_virtio_page::words::{DeviceType, Features, Status};
+use s390_virtio_page::words::{self, DeviceType, Features, Status};
 use s390_virtio_page::{scan, Descriptor, PAGE_SIZE};
 
 use crate::control;
@@ -112,19 +112,13 @@ fn describe_device(
         writeln!(out, "  {who} features {bits:#010x}: {features}")?;
     }
     let mut config = vec![0; device.layout().config_len.into()];
-    if device.read_config(page, 0, &mut config).is_ok() && !config.is_empty() {
-        writeln!(out, "  configuration{}", Bytes(&config))?;
+    if device.read_config(page, 0, &mut config).is_ok() {
+        let offered = device.host_features(page);
+        for field in words::config(device_type, offered, &config) {
+            writeln!(out, "  {field}")?;
+        }
     }
     Ok(())
-}
-
-/// Bytes in hexadecimal, each behind a space.
-struct Bytes<'a>(&'a [u8]);
-
-impl fmt::Display for Bytes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, " {byte:02x}"))
-    }
 }
 
 #[cfg(test)]
@@ -171,13 +165,51 @@ mod tests {
              \x20 queue 0: 128 entries at 0x4001000, token 0x1234\n\
              \x20 offered features 0x20000200: FLUSH EVENT_IDX\n\
              \x20 accepted features 0x00000200: FLUSH\n\
-             \x20 configuration 00 00 00 00 00 00 08 00\n\
+             \x20 capacity 2048 sectors, 1048576 bytes\n\
              virtio1: rng, at offset 0x2d, 37 bytes\n\
              \x20 status 0x00: none\n\
              \x20 queue 0: 8 entries at 0x4003000, no token\n\
              \x20 offered features 0x00000000: none\n\
              \x20 accepted features 0x00000000: none\n\
              2 devices, 4014 of 4096 bytes are left\n"
+        );
+    }
+
+    #[test]
+    fn configurations_in_words() {
+        let mut builder = PageBuilder::new(64 << 20).unwrap();
+        let mut page = [0; PAGE_SIZE];
+        let mut add = |device_type, features, config: &[u8]| {
+            let spec = DeviceSpec {
+                device_type,
+                queues: &[8],
+                features,
+                config_len: config.len(),
+            };
+            builder.add(&spec).unwrap().write(&mut page, config);
+        };
+        add(1, 1 << 5 | 1 << 16, &[2, 0, 0, 0, 0, 1, 0, 1, 0, 1]);
+        add(2, 0, &[0, 0, 0, 0, 0, 0, 8, 0]);
+        add(3, 3, &[0, 80, 0, 25, 0, 0, 0, 4]);
+        add(5, 0, &[0, 1, 0, 0, 2, 0, 0, 0]);
+        add(9, 1, b"\0\x04host");
+        let words = words(&page);
+        let config = |line: &&str| {
+            let first = line.trim_start().split(' ').next().unwrap();
+            line.starts_with(' ') && !["status", "queue", "offered", "accepted"].contains(&first)
+        };
+        assert_eq!(
+            words.lines().filter(config).collect::<Vec<_>>(),
+            [
+                "  MAC address 02:00:00:00:00:01",
+                "  link up",
+                "  configuration at 0x8: 00 01",
+                "  capacity 2048 sectors, 1048576 bytes",
+                "  size 80 columns, 25 rows",
+                "  ports at most 4",
+                "  pages of 4 KiB: 256 wanted, 2 given",
+                "  tag \"host\"",
+            ]
         );
     }
 
