@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
-//! Waiting for input in a thread that can be told to stop.
+//! Waiting for a file descriptor in a thread that can be told to stop.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
@@ -10,8 +10,8 @@ use nix::poll::{poll, PollFd, PollFlags, PollTimeout};
 /// Why a wait ended.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wake {
-    /// There is input, or its end.
-    Input,
+    /// The file descriptor is ready, or there comes nothing more.
+    Ready,
     /// The thread shall stop.
     Stop,
     /// A time has passed.
@@ -24,16 +24,25 @@ pub(crate) fn wait(
     stop: &UnixStream,
     timeout: impl Into<PollTimeout>,
 ) -> Wake {
+    wait_for(input.map(|fd| (fd, PollFlags::POLLIN)), stop, timeout)
+}
+
+/// The same for these events of a file descriptor.
+pub(crate) fn wait_for(
+    what: Option<(BorrowedFd<'_>, PollFlags)>,
+    stop: &UnixStream,
+    timeout: impl Into<PollTimeout>,
+) -> Wake {
     let timeout = timeout.into();
     let mut fds = vec![PollFd::new(stop.as_fd(), PollFlags::POLLIN)];
-    fds.extend(input.map(|fd| PollFd::new(fd, PollFlags::POLLIN)));
+    fds.extend(what.map(|(fd, events)| PollFd::new(fd, events)));
     loop {
         match poll(&mut fds, timeout) {
             Err(Errno::EINTR) => continue,
             Err(_) => return Wake::Stop,
             Ok(0) => return Wake::Timeout,
             Ok(_) if fds[0].any() == Some(true) => return Wake::Stop,
-            Ok(_) => return Wake::Input,
+            Ok(_) => return Wake::Ready,
         }
     }
 }

@@ -124,7 +124,7 @@ fn run(keyboard: &Keyboard, stopper: &Stopper, stop: &UnixStream) {
         match wake {
             Wake::Stop => return,
             Wake::Timeout => {}
-            Wake::Input => match read(&stdin) {
+            Wake::Ready => match read(&stdin) {
                 Some(typed) => match escape.filter(&typed) {
                     Typed::Leave => return stopper.stop(Ok(End::Left)),
                     Typed::Bytes(bytes) => waiting.extend(bytes),

@@ -9,9 +9,9 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
-use nix::poll::PollTimeout;
+use nix::poll::{PollFlags, PollTimeout};
 
-use crate::wait::{wait, Wake};
+use crate::wait::{wait_for, Wake};
 
 /// Most bytes before the body.
 const MAX_HEAD: usize = 8 << 10;
@@ -168,11 +168,20 @@ impl<'a> Connection<'a> {
     fn write(&mut self, head: String, body: &[u8]) -> Result<(), HttpError> {
         let mut message = head.into_bytes();
         message.extend_from_slice(body);
-        self.stream.set_write_timeout(Some(self.time_left()?))?;
-        match self.stream.write_all(&message) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(HttpError::Timeout),
-            result => Ok(result?),
+        self.stream.set_nonblocking(true)?;
+        let mut rest = &message[..];
+        while !rest.is_empty() {
+            match self.stream.write(rest) {
+                Ok(sent) => rest = &rest[sent..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Not before: whoever ends the machine has the answer, unless he does not read.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait(PollFlags::POLLOUT)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(())
     }
 
     fn read_head<T>(
@@ -202,14 +211,7 @@ impl<'a> Connection<'a> {
 
     /// Receives some more bytes.
     fn fill(&mut self) -> Result<(), HttpError> {
-        // Rounded up, so that the wait is not repeated for the last fraction.
-        let timeout = self.time_left()?.as_millis() + 1;
-        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
-        match wait(Some(self.stream.as_fd()), self.stop, timeout) {
-            Wake::Stop => return Err(HttpError::Stopped),
-            Wake::Timeout => return Err(HttpError::Timeout),
-            Wake::Input => {}
-        }
+        self.wait(PollFlags::POLLIN)?;
         let mut bytes = [0; 4096];
         match self.stream.read(&mut bytes)? {
             0 => Err(HttpError::Closed),
@@ -217,6 +219,18 @@ impl<'a> Connection<'a> {
                 self.received.extend_from_slice(&bytes[..len]);
                 Ok(())
             }
+        }
+    }
+
+    /// Waits until the stream is ready, as long as there is time and nobody stops.
+    fn wait(&self, events: PollFlags) -> Result<(), HttpError> {
+        // Rounded up, so that the wait is not repeated for the last fraction.
+        let timeout = self.time_left()?.as_millis() + 1;
+        let timeout = PollTimeout::try_from(timeout).unwrap_or(PollTimeout::MAX);
+        match wait_for(Some((self.stream.as_fd(), events)), self.stop, timeout) {
+            Wake::Stop => Err(HttpError::Stopped),
+            Wake::Timeout => Err(HttpError::Timeout),
+            Wake::Ready => Ok(()),
         }
     }
 
@@ -263,6 +277,8 @@ fn reason(status: u16) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     /// What a server makes of these bytes, after which the client closes its writing half or not.
@@ -355,5 +371,55 @@ mod tests {
         drop(open);
         let error = Connection::new(&near, &stop, Duration::from_secs(60)).read_request();
         assert!(matches!(error, Err(HttpError::Stopped)));
+    }
+
+    /// How a response ends that no socket takes as a whole.
+    fn long_response(near: &UnixStream, stop: &UnixStream, seconds: f32) -> HttpError {
+        let time = Duration::from_secs_f32(seconds);
+        let body = vec![0; MAX_RESPONSE];
+        Connection::new(near, stop, time)
+            .write_response(200, "text/plain", &body)
+            .unwrap_err()
+    }
+
+    #[test]
+    fn who_does_not_read_holds_up_nobody() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let (stop, open) = UnixStream::pair().unwrap();
+        let error = long_response(&near, &stop, 0.1);
+        assert!(matches!(error, HttpError::Timeout), "{error}");
+        // Nor one who reads a little now and then: every single write has its time.
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut some = vec![0; 64 << 10];
+                while !done.load(Ordering::Relaxed) && far.read(&mut some).unwrap() > 0 {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+            });
+            let error = long_response(&near, &stop, 0.3);
+            done.store(true, Ordering::Relaxed);
+            // What wakes a reader that has taken everything.
+            drop(near);
+            assert!(matches!(error, HttpError::Timeout), "{error}");
+        });
+        let (near, _far) = UnixStream::pair().unwrap();
+        drop(open);
+        let error = long_response(&near, &stop, 60.0);
+        assert!(matches!(error, HttpError::Stopped), "{error}");
+    }
+
+    #[test]
+    fn who_ends_the_machine_has_the_answer() {
+        let (near, far) = UnixStream::pair().unwrap();
+        let (stop, open) = UnixStream::pair().unwrap();
+        drop(open);
+        let time = Duration::from_secs(10);
+        Connection::new(&near, &stop, time)
+            .write_response(200, "text/plain", b"done")
+            .unwrap();
+        let (stop, _open) = UnixStream::pair().unwrap();
+        let response = Connection::new(&far, &stop, time).read_response();
+        assert_eq!(response.unwrap().body, b"done");
     }
 }

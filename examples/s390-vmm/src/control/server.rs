@@ -66,7 +66,7 @@ fn run(socket: &ListeningSocket, manager: &Manager, stop: &UnixStream) {
         match wait(Some(socket.as_ref().as_fd()), stop, PollTimeout::NONE) {
             Wake::Stop => return,
             Wake::Timeout => continue,
-            Wake::Input => {}
+            Wake::Ready => {}
         }
         match socket.as_ref().accept() {
             Ok((stream, _)) => {
