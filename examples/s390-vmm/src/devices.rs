@@ -64,7 +64,10 @@ enum Kind {
         path: PathBuf,
     },
     Net(Shared<Net<Transport>>),
-    Share(Shared<P9<Transport>>),
+    Share {
+        device: Shared<P9<Transport>>,
+        read_only: bool,
+    },
     Balloon(Shared<Balloon<Transport>>),
 }
 
@@ -91,8 +94,10 @@ impl Devices {
     pub(crate) fn add_disk(&self, disk: &DiskConfig) -> Result<Device> {
         let path = absolute(&disk.path)?;
         let backend = image_options(disk).open(&disk.path)?;
-        let block = Block::with_options(backend, block_options(disk))
-            .map_err(Error::host("create a disk"))?;
+        let block = Block::with_options(backend, block_options(disk)).map_err(|source| {
+            let path = disk.path.clone();
+            Error::DiskDevice { path, source }
+        })?;
         self.add("disk", block, |device| Kind::Disk { device, path })
     }
 
@@ -133,7 +138,8 @@ impl Devices {
     /// Shares a directory.
     pub(crate) fn add_share(&self, share: &ShareConfig) -> Result<Device> {
         let tag = Tag::new(&share.tag)?;
-        let same = |kind: &Kind| matches!(kind, Kind::Share(p9) if *lock(p9).tag() == tag);
+        let same =
+            |kind: &Kind| matches!(kind, Kind::Share { device, .. } if *lock(device).tag() == tag);
         if !self.of_kind(same).is_empty() {
             return Err(Error::TagTwice(share.tag.clone()));
         }
@@ -144,7 +150,8 @@ impl Devices {
         let server = Arc::new(Share::open(&share.path, options)?);
         let device = P9::with_threads(server, tag, P9::<Transport>::THREADS)
             .map_err(Error::host("share a directory"))?;
-        self.add("share", device, Kind::Share)
+        let read_only = share.read_only;
+        self.add("share", device, |device| Kind::Share { device, read_only })
     }
 
     /// Adds a balloon for a guest with this many bytes of RAM.
@@ -298,24 +305,31 @@ impl Devices {
             Kind::Rng(device) => serde_json::to_value(&*lock(device).metrics()),
             Kind::Disk { device, .. } => serde_json::to_value(&*lock(device).metrics()),
             Kind::Net(device) => serde_json::to_value(&*lock(device).metrics()),
-            Kind::Share(device) => serde_json::to_value(&*lock(device).metrics()),
+            Kind::Share { device, .. } => serde_json::to_value(&*lock(device).metrics()),
             Kind::Balloon(device) => serde_json::to_value(&*lock(device).metrics()),
         }?)
     }
 
-    /// What a device is like now: whether it has stopped because its driver broke a rule, and of
-    /// a disk what a guest can change.
+    /// What a device is like now: whether it has stopped because its driver broke a rule, of a
+    /// disk what a guest can change, and of a share what a guest mounts.
     pub(crate) fn state(&self, device: &Device) -> Result<Value> {
         let needs_reset = self.bus.needs_reset(device.id)?;
         let mut state = json!({ "id": device.name, "needs-reset": needs_reset });
-        if let Kind::Disk { device, .. } = &device.kind {
-            let device = lock(device);
-            let cache = match device.is_write_back() {
-                true => CacheMode::Writeback,
-                false => CacheMode::Writethrough,
-            };
-            state["size"] = json!(device.size());
-            state["cache"] = json!(cache);
+        match &device.kind {
+            Kind::Disk { device, .. } => {
+                let device = lock(device);
+                let cache = match device.is_write_back() {
+                    true => CacheMode::Writeback,
+                    false => CacheMode::Writethrough,
+                };
+                state["size"] = json!(device.size());
+                state["cache"] = json!(cache);
+            }
+            Kind::Share { device, read_only } => {
+                state["tag"] = json!(lock(device).tag().as_str());
+                state["readonly"] = json!(read_only);
+            }
+            _ => {}
         }
         Ok(state)
     }

@@ -20,6 +20,15 @@ pub enum Error {
     /// A disk image cannot be used.
     #[error(transparent)]
     Disk(#[from] ImageError),
+    /// A disk image is well, but no disk can be made of it.
+    #[error("cannot create a disk of {path:?}")]
+    DiskDevice {
+        /// Path as given.
+        path: PathBuf,
+        /// Cause.
+        #[source]
+        source: io::Error,
+    },
     /// A tap device cannot be used.
     #[error(transparent)]
     Tap(#[from] TapError),

@@ -97,6 +97,15 @@ fn disks_that_are_no_disks() {
     };
     assert!(disk("odd", 1000).ends_with("has 1000 bytes, which is no multiple of 512"));
     assert!(disk("empty", 0).ends_with("is empty"));
+    let odd = directory.path().join("odd blocks");
+    fs::File::create(&odd).unwrap().set_len(6144).unwrap();
+    let option = format!("path={},block-size=4096", odd.display());
+    assert_eq!(
+        sentence(&["boot", "--kernel", GUEST, "--disk", &option]),
+        format!(
+            "cannot create a disk of {odd:?}: 6144 bytes are no whole number of blocks of 4096"
+        )
+    );
     let missing = [
         "boot",
         "--kernel",

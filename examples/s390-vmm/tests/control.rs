@@ -26,6 +26,18 @@ fn add_disk(path: PathBuf) -> Command {
     })
 }
 
+/// The machine's page in words.
+fn inspect(guest: &Running) -> String {
+    let output = vmm()
+        .arg("inspect")
+        .arg("--control")
+        .arg(guest.path("socket"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
 fn a_disk_is_added_and_resized_and_stays_through_a_reset() {
     let mut guest = Running::start(&[]);
@@ -36,16 +48,6 @@ fn a_disk_is_added_and_resized_and_stays_through_a_reset() {
     assert_eq!(answer, json!({ "id": "disk0", "announced": false }));
 
     // In the page it is at once, for a guest that looks.
-    let inspect = |guest: &Running| {
-        let output = vmm()
-            .arg("inspect")
-            .arg("--control")
-            .arg(guest.path("socket"))
-            .output()
-            .unwrap();
-        assert_eq!(output.status.code(), Some(0), "{output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
     let page = inspect(&guest);
     assert!(page.contains("virtio2: block, at offset"), "{page}");
     assert!(page.contains("capacity 2048 sectors"));
@@ -75,6 +77,54 @@ fn a_disk_is_added_and_resized_and_stays_through_a_reset() {
     assert_eq!(info["devices"][2], disk);
     let counters = guest.tell(&Command::Counters);
     assert_eq!(counters["disk0"]["queue"]["kicks"], 0);
+    assert_eq!(guest.end(), Some(1));
+}
+
+#[test]
+fn a_directory_is_shared_with_a_running_guest() {
+    let guest = Running::start(&["--hotplug=always"]);
+    for (options, id) in [("tag=one", "share0"), ("tag=two,readonly", "share1")] {
+        let output = guest.ctl(&["add-share", &format!("path=.,{options}")]);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(answer, json!({ "id": id, "announced": true }));
+    }
+    let info = guest.tell(&Command::Info);
+    let share = |id, tag, readonly| {
+        json!({
+            "id": id, "needs-reset": false, "tag": tag, "readonly": readonly
+        })
+    };
+    assert_eq!(info["devices"][2], share("share0", "one", false));
+    assert_eq!(info["devices"][3], share("share1", "two", true));
+    let page = inspect(&guest);
+    for (device, tag) in [(2, "6f 6e 65"), (3, "74 77 6f")] {
+        let words = page.split_once(&format!("virtio{device}: 9p, at offset "));
+        let words = words.unwrap().1.split("virtio").next().unwrap();
+        assert!(words.contains("MOUNT_TAG"), "{page}");
+        let config = format!("configuration 00 03 {tag}\n");
+        assert!(words.contains(&config), "{page}");
+    }
+    let file = guest.path("file");
+    std::fs::write(&file, "").unwrap();
+    let no_directory = format!("cannot share {file:?}: Not a directory (os error 20)");
+    for (share, sentence) in [
+        (
+            "path=/nonexistent,tag=three",
+            "cannot share \"/nonexistent\": No such file or directory (os error 2)",
+        ),
+        ("path=file,tag=three", &no_directory),
+        (
+            "path=.,tag=two,readonly",
+            "there are two shares with the tag \"two\"",
+        ),
+    ] {
+        let output = guest.ctl(&["add-share", share]);
+        assert_eq!(output.status.code(), Some(1));
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(stderr, format!("s390-vmm: {sentence}\n"));
+    }
+    assert_eq!(guest.tell(&Command::Info)["devices"], info["devices"]);
     assert_eq!(guest.end(), Some(1));
 }
 
