@@ -111,6 +111,12 @@ pub trait VirtioDevice<T: Transport>: Send {
     /// the driver notifies.
     fn queue_events(&self) -> &[Arc<EventFd>];
 
+    /// The device has its place on the transport, and this is what log lines shall call it. The
+    /// transport says so once, before anything else happens.
+    fn set_name(&mut self, name: &str) {
+        let _ = name;
+    }
+
     /// The counters of the device, in which the transport counts notifications and interruptions.
     fn device_metrics(&self) -> Option<Arc<dyn DeviceMetrics>> {
         None

@@ -17,6 +17,8 @@ const GATE: u32 = u32::MAX;
 /// all other events of the device come.
 #[derive(Debug)]
 pub(crate) struct QueueEvents {
+    /// What log lines call the device.
+    name: String,
     queues: Vec<Arc<EventFd>>,
     /// Everything that the device listens to.
     registered: Vec<Events>,
@@ -33,6 +35,7 @@ impl QueueEvents {
     pub(crate) fn new(queues: usize) -> io::Result<Self> {
         let event = || EventFd::new(libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
         Ok(QueueEvents {
+            name: "virtio".to_owned(),
             queues: (0..queues)
                 .map(|_| event().map(Arc::new))
                 .collect::<io::Result<_>>()?,
@@ -41,6 +44,11 @@ impl QueueEvents {
             held: Vec::new(),
             gate: event()?,
         })
+    }
+
+    /// For [`VirtioDevice::set_name`](crate::VirtioDevice::set_name).
+    pub(crate) fn set_name(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
     }
 
     /// For [`VirtioDevice::queue_events`](crate::VirtioDevice::queue_events).
@@ -56,9 +64,13 @@ impl QueueEvents {
             .chain(others.iter().copied())
             .collect();
         for events in &self.registered {
-            listen(ops, *events);
+            listen(&self.name, ops, *events);
         }
-        listen(ops, Events::with_data(&self.gate, GATE, EventSet::IN));
+        listen(
+            &self.name,
+            ops,
+            Events::with_data(&self.gate, GATE, EventSet::IN),
+        );
     }
 
     /// Closes the gate: events wait until it is opened.
@@ -80,7 +92,8 @@ impl QueueEvents {
             // An empty event means that somebody else took it, which loses nothing.
             let _ = self.gate.read();
             // If it was closed again meanwhile, they are held again.
-            self.held.drain(..).for_each(|events| listen(ops, events));
+            let held = self.held.drain(..);
+            held.for_each(|events| listen(&self.name, ops, events));
             return true;
         }
         if self.paused {
@@ -88,7 +101,7 @@ impl QueueEvents {
             if let Some(events) = self.registered.iter().find(of_fd) {
                 match ops.remove(*events) {
                     Ok(()) => self.held.push(*events),
-                    Err(error) => log::error!("an event cannot be held: {error}"),
+                    Err(error) => log::error!("{}: an event cannot be held: {error}", self.name),
                 }
             }
         }
@@ -131,8 +144,9 @@ impl QueueEvents {
 }
 
 /// Registers one event; a failure leaves the device deaf, which is worth a line.
-fn listen(ops: &mut EventOps<'_>, events: Events) {
+fn listen(name: &str, ops: &mut EventOps<'_>, events: Events) {
     if let Err(error) = ops.add(events) {
-        log::error!("cannot listen to file descriptor {}: {error}", events.fd());
+        let fd = events.fd();
+        log::error!("{name}: cannot listen to file descriptor {fd}: {error}");
     }
 }

@@ -117,6 +117,8 @@ impl RateLimits {
 /// then it calls [`expired`](Self::expired).
 #[derive(Debug)]
 pub struct RateLimiter {
+    /// What log lines call the device that is limited.
+    name: String,
     ops: Option<TokenBucket>,
     bytes: Option<TokenBucket>,
     timer: TimerFd,
@@ -133,6 +135,7 @@ impl RateLimiter {
     /// The host has no timer left.
     pub fn new(limits: RateLimits) -> io::Result<Self> {
         let mut limiter = RateLimiter {
+            name: "rate limiter".to_owned(),
             ops: None,
             bytes: None,
             timer: TimerFd::new()?,
@@ -141,6 +144,11 @@ impl RateLimiter {
         };
         limiter.set_limits(limits);
         Ok(limiter)
+    }
+
+    /// What log lines shall call the device that is limited.
+    pub fn set_name(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
     }
 
     /// The limits as they are.
@@ -199,7 +207,7 @@ impl RateLimiter {
         if std::mem::take(&mut self.armed) {
             // It has expired, so this does not wait.
             if let Err(error) = self.timer.wait() {
-                log::error!("the timer of a rate limiter cannot be read: {error}");
+                log::error!("{}: the limit's timer cannot be read: {error}", self.name);
             }
         }
     }
@@ -209,7 +217,9 @@ impl RateLimiter {
         if !self.armed {
             match self.timer.reset(wait, None) {
                 Ok(()) => self.armed = true,
-                Err(error) => log::error!("the timer of a rate limiter cannot be set: {error}"),
+                Err(error) => {
+                    log::error!("{}: the limit's timer cannot be set: {error}", self.name);
+                }
             }
         }
         self.armed

@@ -202,6 +202,11 @@ impl<T: Transport> VirtioDevice<T> for Block<T> {
         self.events.as_slice()
     }
 
+    fn set_name(&mut self, name: &str) {
+        self.events.set_name(name);
+        self.disk.set_name(name);
+    }
+
     fn device_metrics(&self) -> Option<Arc<dyn DeviceMetrics>> {
         Some(self.metrics.clone())
     }

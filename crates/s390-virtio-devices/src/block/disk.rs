@@ -35,6 +35,10 @@ impl Default for BlockOptions {
 
 /// The disk behind a device.
 pub struct Disk {
+    /// What log lines call the device.
+    name: String,
+    /// Why it has not the engine that would be best, for the log.
+    fallback: Option<io::Error>,
     pub(super) backend: Arc<dyn BlockBackend>,
     pub(super) engine: Bounded,
     pub(super) limiter: RateLimiter,
@@ -63,8 +67,10 @@ impl Disk {
     /// The host is out of file descriptors or threads, or has no such engine; or the size is no
     /// whole number of logical blocks.
     pub fn new(backend: Arc<dyn BlockBackend>, options: BlockOptions) -> io::Result<Self> {
-        let engine = options.engine.create(backend.clone())?;
-        Self::with_engine(backend, engine, options)
+        let (engine, fallback) = options.engine.create_or_fall_back(backend.clone())?;
+        let mut disk = Self::with_engine(backend, engine, options)?;
+        disk.fallback = fallback;
+        Ok(disk)
     }
 
     /// A disk on `backend` with an engine of its own, whatever the options name.
@@ -78,6 +84,8 @@ impl Disk {
         options: BlockOptions,
     ) -> io::Result<Self> {
         let disk = Disk {
+            name: "block".to_owned(),
+            fallback: None,
             backend,
             engine: Bounded::new(engine)?,
             limiter: RateLimiter::new(options.limits)?,
@@ -87,6 +95,16 @@ impl Disk {
         };
         disk.check_size(disk.backend.size())?;
         Ok(disk)
+    }
+
+    /// What log lines shall call the device.
+    pub(super) fn set_name(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
+        self.engine.set_name(name);
+        self.limiter.set_name(name);
+        if let Some(error) = self.fallback.take() {
+            log::debug!("{name}: threads instead of io_uring: {error}");
+        }
     }
 
     /// No guest can use a part of a block.
@@ -136,7 +154,7 @@ impl Disk {
             self.write_back = write_back;
             self.flush_due = !write_back && !self.backend.is_read_only();
             let mode = if write_back { "on" } else { "off" };
-            log::debug!("block: write cache {mode}");
+            log::debug!("{}: write cache {mode}", self.name);
         }
     }
 

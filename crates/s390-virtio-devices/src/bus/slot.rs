@@ -66,11 +66,12 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
         memory: Arc<M>,
         vm: Arc<dyn Vm>,
     ) -> Result<Arc<Self>, BusError> {
+        let name = format!("virtio{} {}", id.0, DeviceType(layout.device_type()));
         let (events, metrics) = {
-            let device = lock(&device);
+            let mut device = lock(&device);
+            device.set_name(&name);
             (device.queue_events().to_vec(), device.device_metrics())
         };
-        let name = format!("virtio{} {}", id.0, DeviceType(layout.device_type()));
         let slot = Slot {
             signal: Arc::new(DriverSignal {
                 name,

@@ -16,6 +16,11 @@ pub trait PortBackend: Send {
         None
     }
 
+    /// What log lines shall call the port: its device and its name.
+    fn set_name(&mut self, name: &str) {
+        let _ = name;
+    }
+
     /// The descriptor had an event, or the port was opened or closed: the backend does what it
     /// has to do by itself. Reading and writing follow. `guest_listens`: whether the guest reads
     /// what comes; if not, a peer that has gone need not be waited for until all is read.

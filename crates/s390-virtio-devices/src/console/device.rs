@@ -186,6 +186,14 @@ impl<T: Transport> VirtioDevice<T> for Console<T> {
         self.events.as_slice()
     }
 
+    fn set_name(&mut self, name: &str) {
+        self.events.set_name(name);
+        for port in &mut self.ports {
+            port.backend
+                .set_name(&format!("{name}: port {:?}", port.name));
+        }
+    }
+
     fn device_metrics(&self) -> Option<Arc<dyn DeviceMetrics>> {
         Some(self.metrics.clone())
     }

@@ -17,6 +17,8 @@ const CLIENT: u64 = 1;
 /// one is accepted when the present one has gone. One that closes its sending half has gone.
 #[derive(Debug)]
 pub struct SocketPort {
+    /// What log lines call it.
+    name: String,
     listener: UnixListener,
     /// Ready when one of the sockets is: the client changes, this one does not.
     epoll: Epoll,
@@ -41,6 +43,7 @@ impl SocketPort {
     pub fn new(listener: UnixListener) -> io::Result<Self> {
         listener.set_nonblocking(true)?;
         let port = SocketPort {
+            name: "console port".to_owned(),
             listener,
             epoll: Epoll::new()?,
             client: None,
@@ -88,7 +91,7 @@ impl SocketPort {
     fn checked(&mut self, result: io::Result<usize>) -> io::Result<usize> {
         if let Err(error) = &result {
             if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) {
-                log::debug!("console port: the client has gone: {error}");
+                log::debug!("{}: the client has gone: {error}", self.name);
                 // Closing takes it out of the epoll too.
                 self.client = None;
             }
@@ -100,6 +103,10 @@ impl SocketPort {
 impl PortBackend for SocketPort {
     fn event_fd(&self) -> Option<RawFd> {
         Some(self.epoll.as_raw_fd())
+    }
+
+    fn set_name(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
     }
 
     fn process_event(&mut self, guest_listens: bool) {
@@ -114,7 +121,7 @@ impl PortBackend for SocketPort {
             }
         };
         if let Err(error) = step() {
-            log::warn!("console port: cannot accept a client: {error}");
+            log::warn!("{}: cannot accept a client: {error}", self.name);
         }
     }
 

@@ -28,6 +28,11 @@ pub trait NetBackend: Send {
         Ok(())
     }
 
+    /// What log lines shall call the device in front.
+    fn set_name(&mut self, name: &str) {
+        let _ = name;
+    }
+
     /// What the backend takes from the guest, and can be told to give to the guest. Nothing for a
     /// backend without headers.
     fn offloads(&self) -> Offloads {

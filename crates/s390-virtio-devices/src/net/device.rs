@@ -43,6 +43,8 @@ pub const MIN_MTU: u16 = 68;
 
 /// A network interface: receive, transmit and control queue in front of a [`NetBackend`].
 pub struct Net<T: Transport> {
+    /// What log lines call it.
+    pub(super) name: String,
     pub(super) backend: Box<dyn NetBackend>,
     mac: MacAddress,
     mtu: Option<u16>,
@@ -73,6 +75,7 @@ impl<T: Transport> Net<T> {
     /// The host is out of file descriptors.
     pub fn new(backend: Box<dyn NetBackend>, mac: MacAddress) -> io::Result<Self> {
         Ok(Net {
+            name: "net".to_owned(),
             backend,
             mac,
             mtu: None,
@@ -178,6 +181,14 @@ impl<T: Transport> VirtioDevice<T> for Net<T> {
         self.events.as_slice()
     }
 
+    fn set_name(&mut self, name: &str) {
+        self.events.set_name(name);
+        self.rx_limiter.set_name(name);
+        self.tx_limiter.set_name(name);
+        self.backend.set_name(name);
+        name.clone_into(&mut self.name);
+    }
+
     fn device_metrics(&self) -> Option<Arc<dyn DeviceMetrics>> {
         Some(self.metrics.clone())
     }
@@ -197,7 +208,7 @@ impl<T: Transport> VirtioDevice<T> for Net<T> {
         // What comes from now on is for a driver that may know of no offloads.
         let order = HeaderOrder::of::<T::Order>();
         if let Err(error) = self.backend.set_offloads(Offloads::default(), order) {
-            log::debug!("net: offloads stay: {error}");
+            log::debug!("{}: offloads stay: {error}", self.name);
         }
     }
 

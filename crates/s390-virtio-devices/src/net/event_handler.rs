@@ -29,7 +29,7 @@ impl<T: Transport> Net<T> {
 
     fn process_backend(&mut self) {
         if let Err(error) = self.backend.process_event() {
-            log::debug!("net: {error}");
+            log::debug!("{}: {error}", self.name);
             self.metrics.link_errors.inc();
         }
         self.process_queue(RX_QUEUE);

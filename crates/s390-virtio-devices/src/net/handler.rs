@@ -203,7 +203,7 @@ impl<T: Transport> NetHandler<T> {
                         return Ok(Disposition::Later);
                     }
                     Err(error) => {
-                        log::debug!("{name}: frame refused: {error}");
+                        log::debug!("{name}: queue {TX_QUEUE}: frame refused: {error}");
                         metrics.tx_errors.inc();
                     }
                 }

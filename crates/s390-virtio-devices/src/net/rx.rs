@@ -153,7 +153,8 @@ impl<T: Transport> RxQueue<T> {
                         Ok(frame) => frame,
                         Err(error) => {
                             if error.kind() != ErrorKind::WouldBlock {
-                                log::debug!("{}: cannot receive: {error}", context.driver.name());
+                                let name = context.driver.name();
+                                log::debug!("{name}: queue {RX_QUEUE}: cannot receive: {error}");
                                 metrics.rx_errors.inc();
                             }
                             return Ok(Progress::Idle);

@@ -46,6 +46,8 @@ pub enum StreamError {
 /// lost it is tried again every second, and the guest's frames are refused meanwhile.
 pub struct StreamLink {
     path: PathBuf,
+    /// What log lines call the device.
+    name: String,
     /// Ready when the socket or the timer is: the socket changes, this one does not.
     epoll: Epoll,
     timer: TimerFd,
@@ -67,6 +69,13 @@ impl std::fmt::Debug for StreamLink {
     }
 }
 
+/// What log lines call it.
+impl std::fmt::Display for StreamLink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.name, self.path.display())
+    }
+}
+
 impl StreamLink {
     /// Connects to the socket at `path`.
     ///
@@ -80,6 +89,7 @@ impl StreamLink {
         (epoll.ctl(ControlOperation::Add, timer.as_raw_fd(), event)).map_err(StreamError::Wait)?;
         let mut link = StreamLink {
             path: path.to_owned(),
+            name: "net".to_owned(),
             epoll,
             timer,
             socket: None,
@@ -119,12 +129,9 @@ impl StreamLink {
         (self.start, self.end) = (0, 0);
         self.unsent.clear();
         if let Err(error) = self.timer.reset(RETRY, Some(RETRY)) {
-            log::error!("{}: never again: {error}", self.path.display());
+            log::error!("{self}: never again: {error}");
         }
-        log::warn!(
-            "{}: connection lost, trying again: {why}",
-            self.path.display()
-        );
+        log::warn!("{self}: connection lost, trying again: {why}");
         ErrorKind::NotConnected.into()
     }
 
@@ -135,11 +142,11 @@ impl StreamLink {
         }
         match self.try_connect() {
             Ok(()) => {
-                log::info!("{}: connected again", self.path.display());
+                log::info!("{self}: connected again");
                 self.timer.clear().map_err(io::Error::from)
             }
             Err(error) => {
-                log::debug!("{}: still nobody: {error}", self.path.display());
+                log::debug!("{self}: still nobody: {error}");
                 Ok(())
             }
         }
@@ -226,6 +233,10 @@ impl NetBackend for StreamLink {
             Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
             result => result,
         }
+    }
+
+    fn set_name(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
     }
 
     fn read_frame(

@@ -37,6 +37,8 @@ pub enum TapError {
 #[derive(Debug)]
 pub struct Tap {
     file: File,
+    /// What log lines call the device.
+    name: String,
     /// What the host's kernel can do.
     offloads: Offloads,
     /// Whether headers have to be turned from the kernel's byte order.
@@ -84,6 +86,7 @@ impl Tap {
         }
         let mut tap = Tap {
             file,
+            name: name.to_owned(),
             offloads: Offloads::default(),
             swap: false,
         };
@@ -142,10 +145,8 @@ impl Tap {
                 self.set(libc::TUNSETVNETBE as _, 1).is_err()
             }
         } && !order.is_native();
-        log::debug!(
-            "tap: headers turned by {}",
-            if self.swap { "us" } else { "the kernel" }
-        );
+        let who = if self.swap { "us" } else { "the kernel" };
+        log::debug!("{}: headers turned by {who}", self.name);
         Ok(())
     }
 
@@ -162,6 +163,10 @@ impl Tap {
 impl NetBackend for Tap {
     fn event_fd(&self) -> RawFd {
         self.file.as_raw_fd()
+    }
+
+    fn set_name(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
     }
 
     fn offloads(&self) -> Offloads {

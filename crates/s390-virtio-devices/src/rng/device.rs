@@ -88,6 +88,10 @@ impl<T: Transport> VirtioDevice<T> for Rng<T> {
         self.events.as_slice()
     }
 
+    fn set_name(&mut self, name: &str) {
+        self.events.set_name(name);
+    }
+
     fn device_metrics(&self) -> Option<Arc<dyn DeviceMetrics>> {
         Some(self.metrics.clone())
     }

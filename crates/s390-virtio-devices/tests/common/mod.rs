@@ -94,8 +94,8 @@ impl Machine {
         D: VirtioDevice<Legacy> + MutEventSubscriber + 'static,
     {
         let device = Arc::new(Mutex::new(device));
-        self.events.borrow_mut().add_subscriber(device.clone());
         let id = self.bus.add(device.clone()).unwrap();
+        self.events.borrow_mut().add_subscriber(device.clone());
         (device, id)
     }
 

@@ -155,6 +155,10 @@ impl Engine for Bounded {
         (self.in_flight, self.done) = (0, 0);
     }
 
+    fn set_name(&mut self, name: &str) {
+        self.engine.set_name(name);
+    }
+
     fn event(&self) -> Option<&EventFd> {
         self.engine.event().or(Some(&self.event))
     }

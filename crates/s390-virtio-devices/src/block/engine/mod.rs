@@ -206,6 +206,11 @@ pub trait Engine: Send {
         while self.next_completion().is_some() {}
     }
 
+    /// What log lines shall call the device whose engine this is.
+    fn set_name(&mut self, name: &str) {
+        let _ = name;
+    }
+
     /// Readable when there are completions; none if every operation is done when it is submitted.
     fn event(&self) -> Option<&EventFd> {
         None
@@ -236,18 +241,24 @@ impl EngineKind {
     ///
     /// The host cannot do it.
     pub fn create(self, backend: Arc<dyn BlockBackend>) -> io::Result<Box<dyn Engine>> {
-        match self {
+        self.create_or_fall_back(backend).map(|(engine, _)| engine)
+    }
+
+    /// The same, and why it is not the best that [`Auto`](Self::Auto) may be.
+    pub(super) fn create_or_fall_back(
+        self,
+        backend: Arc<dyn BlockBackend>,
+    ) -> io::Result<(Box<dyn Engine>, Option<io::Error>)> {
+        let engine = match self {
             EngineKind::Auto => match io_uring(backend.clone()) {
-                Ok(engine) => Ok(engine),
-                Err(error) => {
-                    log::debug!("block: threads instead of io_uring: {error}");
-                    EngineKind::Threads.create(backend)
-                }
+                Ok(engine) => engine,
+                Err(error) => return Ok((Box::new(ThreadPool::new(backend)?), Some(error))),
             },
-            EngineKind::IoUring => io_uring(backend),
-            EngineKind::Threads => Ok(Box::new(ThreadPool::new(backend)?)),
-            EngineKind::Inline => Ok(Box::new(Inline::new(backend))),
-        }
+            EngineKind::IoUring => io_uring(backend)?,
+            EngineKind::Threads => Box::new(ThreadPool::new(backend)?),
+            EngineKind::Inline => Box::new(Inline::new(backend)),
+        };
+        Ok((engine, None))
     }
 }
 

@@ -23,6 +23,8 @@ pub struct IoUring {
     event: EventFd,
     fd: RawFd,
     backend: Arc<dyn BlockBackend>,
+    /// What log lines call the device.
+    name: String,
     /// What is in the kernel, by tag.
     transfers: Vec<Option<Transfer>>,
     in_flight: usize,
@@ -73,6 +75,7 @@ impl IoUring {
             event,
             fd,
             backend,
+            name: "block".to_owned(),
             transfers: (0..MAX_IN_FLIGHT).map(|_| None).collect(),
             in_flight: 0,
             cancelled: false,
@@ -131,7 +134,7 @@ impl IoUring {
             Err(error) => {
                 // No resources now (EAGAIN, EBUSY): it stays in the queue for the next time,
                 // which has to come.
-                log::debug!("io_uring: {error}");
+                log::debug!("{}: io_uring: {error}", self.name);
                 let _ = self.event.write(1);
                 if wait > 0 {
                     std::thread::yield_now();
@@ -281,6 +284,10 @@ impl Engine for IoUring {
         self.wait();
         self.completions.clear();
         self.cancelled = false;
+    }
+
+    fn set_name(&mut self, name: &str) {
+        name.clone_into(&mut self.name);
     }
 
     fn event(&self) -> Option<&EventFd> {
