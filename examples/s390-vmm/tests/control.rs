@@ -98,12 +98,11 @@ fn a_directory_is_shared_with_a_running_guest() {
     assert_eq!(info["devices"][2], share("share0", "one", false));
     assert_eq!(info["devices"][3], share("share1", "two", true));
     let page = inspect(&guest);
-    for (device, tag) in [(2, "6f 6e 65"), (3, "74 77 6f")] {
+    for (device, tag) in [(2, "one"), (3, "two")] {
         let words = page.split_once(&format!("virtio{device}: 9p, at offset "));
         let words = words.unwrap().1.split("virtio").next().unwrap();
         assert!(words.contains("MOUNT_TAG"), "{page}");
-        let config = format!("configuration 00 03 {tag}\n");
-        assert!(words.contains(&config), "{page}");
+        assert!(words.contains(&format!("  tag {tag:?}\n")), "{page}");
     }
     let file = guest.path("file");
     std::fs::write(&file, "").unwrap();
