@@ -126,10 +126,36 @@ impl Running {
         self.child.wait().unwrap().code()
     }
 
-    pub fn end(self) -> Option<i32> {
+    pub fn end(mut self) -> Option<i32> {
         kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).unwrap();
-        let output = self.child.wait_with_output().unwrap();
+        // What nobody has read must not hold it up.
+        drop(self.child.stdin.take());
+        for mut pipe in outputs(&mut self.child) {
+            std::io::copy(&mut pipe, &mut std::io::sink()).unwrap();
+        }
+        let status = self.child.wait().unwrap();
         assert!(!self.directory.path().join("socket").exists());
-        output.status.code()
+        status.code()
     }
+}
+
+/// A test that fails leaves no guest behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Neither does anything to one that has ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn outputs(child: &mut Child) -> impl Iterator<Item = Box<dyn Read>> {
+    let stdout = child
+        .stdout
+        .take()
+        .map(|pipe| Box::new(pipe) as Box<dyn Read>);
+    let stderr = child
+        .stderr
+        .take()
+        .map(|pipe| Box::new(pipe) as Box<dyn Read>);
+    stdout.into_iter().chain(stderr)
 }
