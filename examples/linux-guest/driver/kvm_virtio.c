@@ -92,6 +92,7 @@ struct kvm_queue {
 	unsigned long ring;
 	unsigned long bytes;
 	u32 id;
+	u16 used;	/* index of the used ring, during a reset */
 };
 
 static u8 *device_page;
@@ -274,10 +275,25 @@ static void kvm_set_status(struct virtio_device *vdev, u8 status)
 	call_about_device(dev, KVM_VIRTIO_SET_STATUS);
 }
 
-/* The host clears status and taken features, and is done with the rings, on return. */
+/*
+ * The host clears status and taken features, and is done with the rings, on return. It zeroes
+ * their indices as well, but shutdown resets devices whose drivers go on: a used index that has
+ * gone backwards lets virtio_net spin for ever when one more packet is sent. So it is put back.
+ */
 static void kvm_reset(struct virtio_device *vdev)
 {
+	struct kvm_queue *queue;
+	struct virtqueue *vq;
+
+	list_for_each_entry(vq, &vdev->vqs, list) {
+		queue = vq->priv;
+		queue->used = READ_ONCE(virtqueue_get_vring(vq)->used->idx);
+	}
 	call_about_device(to_kvm_device(vdev), KVM_VIRTIO_RESET);
+	list_for_each_entry(vq, &vdev->vqs, list) {
+		queue = vq->priv;
+		WRITE_ONCE(virtqueue_get_vring(vq)->used->idx, queue->used);
+	}
 }
 
 static const char *kvm_bus_name(struct virtio_device *vdev)
