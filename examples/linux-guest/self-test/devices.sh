@@ -11,9 +11,11 @@ prepare() {
     disks+=("$dir/readonly.img,readonly")
     # To be added while the guest runs.
     image vde 32M
+    mkdir share
+    echo "from the host" >share/from-host
     new_tap vm1 10.0.3.1/24
     options+=(--balloon --port "name=first,file=$dir/first" --port "name=second,file=$dir/second"
-        --port "name=talk,socket=$control/talk")
+        --port "name=talk,socket=$control/talk" --share "path=$dir/share,tag=share")
 }
 
 check() {
