@@ -104,6 +104,11 @@ impl Machine {
         while self.events.borrow_mut().run_with_timeout(0).unwrap() > 0 {}
     }
 
+    /// Lets the event loop run for one turn.
+    pub fn run_one_turn(&self) {
+        assert_ne!(self.events.borrow_mut().run_with_timeout(0).unwrap(), 0);
+    }
+
     /// Waits until there is something to do, and does it.
     pub fn wait_for_event(&self) {
         let start = Instant::now();
