@@ -4,4 +4,7 @@
 # would. A working tree with changes is packaged as it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# cargo unpacks what it has just packaged into a registry without a host, and takes what an earlier
+# run left there for the same version.
+rm -rf "${CARGO_HOME:-$HOME/.cargo}/registry/src"/-*
 cargo package --locked --workspace --exclude s390-fuzz-common --allow-dirty
