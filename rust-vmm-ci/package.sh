@@ -4,7 +4,7 @@
 # would. A working tree with changes is packaged as it is.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-# cargo unpacks what it has just packaged into a registry without a host, and takes what an earlier
-# run left there for the same version.
-rm -rf "${CARGO_HOME:-$HOME/.cargo}/registry/src"/-*
+# cargo unpacks what it has just packaged into a registry without a host. For it a version never
+# changes: it takes what an earlier run unpacked and built.
+rm -rf "${CARGO_HOME:-$HOME/.cargo}/registry/src"/-* "${CARGO_TARGET_DIR:-target}"/debug/.fingerprint/s390-*
 cargo package --locked --workspace --exclude s390-fuzz-common --allow-dirty
