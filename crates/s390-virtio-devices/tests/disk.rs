@@ -16,7 +16,6 @@ use s390_virtio_devices::rate_limiter::{Rate, RateLimits};
 use s390_vring::Buffer;
 use vm_memory::VolatileSlice;
 
-const TOKEN: u64 = 0x0123_4567_89ab_cdee;
 const FLUSH: u32 = 1 << 9;
 const CONFIG_WCE: u32 = 1 << 11;
 const IOERR: u8 = 1;
@@ -27,30 +26,6 @@ fn options(engine: EngineKind) -> BlockOptions {
     BlockOptions {
         engine,
         ..BlockOptions::default()
-    }
-}
-
-/// The driver's queue of the only device.
-fn start(machine: &Machine, features: u32) -> GuestQueue<'_> {
-    let driver = machine.driver(0);
-    driver.begin_probe(features);
-    let queue = driver.find_vq(0, TOKEN);
-    driver.finish_probe();
-    machine.run_events();
-    machine.interrupts();
-    queue
-}
-
-/// Lets the event loop run until a chain comes back; its length.
-fn wait(machine: &Machine, queue: &mut GuestQueue<'_>) -> u32 {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        machine.run_events();
-        if let Some(len) = queue.used() {
-            return len;
-        }
-        assert!(Instant::now() < deadline, "the device does not answer");
-        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -7,8 +7,6 @@ mod common;
 use common::*;
 use s390_vring::VIRTQ_USED_F_NO_NOTIFY;
 
-const TOKEN: u64 = 0x0123_4567_89ab_cdee;
-
 fn status_byte(machine: &Machine) -> u8 {
     machine.read(STATUS, 1)[0]
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::*;
 use s390_virtio_devices::block::Buffers;
@@ -15,8 +15,9 @@ use s390_virtio_devices::p9::{
 use s390_vring::Buffer;
 use tempfile::TempDir;
 
-const TOKEN: u64 = 0x0123_4567_89ab_cdee;
 /// Where messages and answers are, 0x1000 bytes for each.
+/// VIRTIO_9P_MOUNT_TAG.
+const MOUNT_TAG: u32 = 1;
 const MESSAGE: u64 = 0x2_0000;
 const ANSWER: u64 = 0x4_0000;
 const EIO: i32 = 5;
@@ -47,30 +48,6 @@ fn share(threads: usize) -> (P9<Legacy>, TempDir) {
 
 fn content() -> Vec<u8> {
     (0..10_000u32).map(|i| (i % 251) as u8).collect()
-}
-
-/// The driver's queue of the only device.
-fn start(machine: &Machine) -> GuestQueue<'_> {
-    let driver = machine.driver(0);
-    driver.begin_probe(1);
-    let queue = driver.find_vq(0, TOKEN);
-    driver.finish_probe();
-    machine.run_events();
-    machine.interrupts();
-    queue
-}
-
-/// Lets the event loop run until a chain comes back; its length.
-fn wait(machine: &Machine, queue: &mut GuestQueue<'_>) -> u32 {
-    let deadline = Instant::now() + Duration::from_secs(60);
-    loop {
-        machine.run_events();
-        if let Some(len) = queue.used() {
-            return len;
-        }
-        assert!(Instant::now() < deadline, "the device does not answer");
-        std::thread::sleep(Duration::from_millis(1));
-    }
 }
 
 /// Puts a message with tag `n` into place `n`; its buffers with room for the answer.
@@ -152,7 +129,7 @@ fn files_over_the_ring() {
         let (device, directory) = share(threads);
         let metrics = device.metrics();
         machine.add(device);
-        let mut queue = start(&machine);
+        let mut queue = start(&machine, MOUNT_TAG);
         mount(&machine, &mut queue);
         assert_eq!(machine.interrupts().len(), 4);
 
@@ -209,13 +186,13 @@ fn a_reset_drops_the_fids() {
         let machine = Machine::new();
         let (device, _directory) = share(2);
         machine.add(device);
-        let mut queue = start(&machine);
+        let mut queue = start(&machine, MOUNT_TAG);
         mount(&machine, &mut queue);
         match how {
             "reset" => assert_eq!(machine.driver(0).reset(), 0),
             _ => machine.machine_reset(),
         }
-        let mut queue = start(&machine);
+        let mut queue = start(&machine, MOUNT_TAG);
         let refused = ask(&machine, &mut queue, CLUNK, &body!(1u32));
         assert_eq!(refused, (RLERROR, body!(EBADF)), "{how}");
         mount(&machine, &mut queue);
@@ -298,7 +275,7 @@ fn after_a_reset_no_request_in_flight_writes_memory_or_ring() {
         let machine = Machine::new();
         let (device, gate) = gated();
         machine.add(device);
-        let mut queue = start(&machine);
+        let mut queue = start(&machine, MOUNT_TAG);
         // More than there are threads: some do not even begin.
         for n in 0..6 {
             queue.add(&message(&machine, n, READ, &[]));
@@ -336,7 +313,7 @@ fn after_a_reset_no_request_in_flight_writes_memory_or_ring() {
         assert_eq!(machine.read(ANSWER, 0x6000), answers);
         assert!(machine.interrupts().is_empty());
 
-        let mut queue = start(&machine);
+        let mut queue = start(&machine, MOUNT_TAG);
         assert_eq!(ask(&machine, &mut queue, CLUNK, &[]), (CLUNK + 1, vec![]));
     }
 }
@@ -346,7 +323,7 @@ fn a_pause_waits_and_begins_nothing() {
     let machine = Machine::new();
     let (device, gate) = gated();
     machine.add(device);
-    let mut queue = start(&machine);
+    let mut queue = start(&machine, MOUNT_TAG);
     queue.add(&message(&machine, 0, READ, &[]));
     queue.kick();
     machine.run_events();
@@ -376,7 +353,7 @@ fn a_flush_is_answered_after_the_request_that_it_is_about() {
     let machine = Machine::new();
     let (device, gate) = gated();
     machine.add(device);
-    let mut queue = start(&machine);
+    let mut queue = start(&machine, MOUNT_TAG);
     queue.add(&message(&machine, 5, READ, &[]));
     // One of a tag that is not in flight, one of its own, one of the read's, one of that flush's.
     queue.add(&message(&machine, 6, FLUSH, &body!(99u16)));
@@ -412,7 +389,7 @@ fn a_new_session_waits_for_the_old_one() {
     let machine = Machine::new();
     let (device, gate) = gated();
     machine.add(device);
-    let mut queue = start(&machine);
+    let mut queue = start(&machine, MOUNT_TAG);
     queue.add(&message(&machine, 1, READ, &[]));
     queue.add(&message(&machine, 2, VERSION, &[]));
     queue.kick();
@@ -432,7 +409,7 @@ fn a_new_session_waits_for_the_old_one() {
 fn a_server_that_panics_fails_one_request() {
     let machine = Machine::new();
     machine.add(gated().0);
-    let mut queue = start(&machine);
+    let mut queue = start(&machine, MOUNT_TAG);
     assert_eq!(ask(&machine, &mut queue, LOPEN, &[]), (RLERROR, body!(EIO)));
     assert_eq!(ask(&machine, &mut queue, CLUNK, &[]), (CLUNK + 1, vec![]));
 }
@@ -443,7 +420,7 @@ fn breaks(crime: impl Fn(&Machine) -> Vec<Buffer>) {
     let (device, _directory) = share(2);
     machine.add(device);
     machine.add(disk().0);
-    let mut queue = start(&machine);
+    let mut queue = start(&machine, MOUNT_TAG);
     mount(&machine, &mut queue);
     queue.add(&crime(&machine));
     queue.kick();
@@ -461,7 +438,7 @@ fn breaks(crime: impl Fn(&Machine) -> Vec<Buffer>) {
     wait(&machine, &mut other);
     assert_eq!(machine.read(STATUS, 1), [0]);
 
-    let mut queue = start(&machine);
+    let mut queue = start(&machine, MOUNT_TAG);
     mount(&machine, &mut queue);
 }
 
@@ -482,7 +459,7 @@ fn a_message_that_is_not_what_it_says_is_an_error() {
     let machine = Machine::new();
     let (device, _directory) = share(2);
     machine.add(device);
-    let mut queue = start(&machine);
+    let mut queue = start(&machine, MOUNT_TAG);
     mount(&machine, &mut queue);
     for size in [0u32, 6, 12, 0x1000, u32::MAX] {
         let buffers = message(&machine, 3, CLUNK, &body!(1u32));

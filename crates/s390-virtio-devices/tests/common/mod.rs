@@ -8,7 +8,7 @@ pub mod echo;
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use event_manager::{EventManager, MutEventSubscriber, SubscriberOps};
 use s390_extint::ExternalInterrupt;
@@ -25,6 +25,8 @@ use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
 pub type Memory = GuestMemoryMmap<()>;
 pub type Legacy = S390Legacy<Memory>;
 
+/// Token of the queue that [`start`] finds.
+pub const TOKEN: u64 = 0x0123_4567_89ab_cdee;
 /// End of RAM and address of the page.
 pub const PAGE: u64 = 1 << 20;
 pub const EINVAL: u64 = -22i64 as u64;
@@ -364,4 +366,28 @@ fn request(machine: &Machine, kind: u32, sector: u64) {
     machine.write(HEADER + 4, &[0; 4]);
     machine.write(HEADER + 8, &sector.to_be_bytes());
     machine.write(STATUS, &[0xee]);
+}
+
+/// The driver's queue of the only device.
+pub fn start(machine: &Machine, features: u32) -> GuestQueue<'_> {
+    let driver = machine.driver(0);
+    driver.begin_probe(features);
+    let queue = driver.find_vq(0, TOKEN);
+    driver.finish_probe();
+    machine.run_events();
+    machine.interrupts();
+    queue
+}
+
+/// Lets the event loop run until a chain comes back; its length.
+pub fn wait(machine: &Machine, queue: &mut GuestQueue<'_>) -> u32 {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        machine.run_events();
+        if let Some(len) = queue.used() {
+            return len;
+        }
+        assert!(Instant::now() < deadline, "the device does not answer");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
