@@ -11,10 +11,11 @@ import struct
 
 INPUTS = pathlib.Path(__file__).resolve().parent / "common" / "inputs"
 
-BLOCK, NET, CONSOLE, RNG, BALLOON = range(5)
-# Queues are numbered through all devices: disk, net (3), console (6), entropy, balloon (3).
+BLOCK, NET, CONSOLE, RNG, BALLOON, SHARE, ADDED = range(7)
+# Queues are numbered through all devices: disk, net (3), console (6), entropy, balloon (3), share,
+# and the first of what is added.
 DISK_QUEUE, NET_RX, NET_TX, NET_CONTROL, CONSOLE_RX, CONSOLE_TX, CONTROL_RX, CONTROL_TX = range(8)
-PORT_RX, PORT_TX, RNG_QUEUE, INFLATE, DEFLATE, STATISTICS = range(8, 14)
+PORT_RX, PORT_TX, RNG_QUEUE, INFLATE, DEFLATE, STATISTICS, SHARE_QUEUE, ADDED_QUEUE = range(8, 16)
 NEXT, WRITE, INDIRECT = 1, 2, 4
 
 
@@ -68,6 +69,47 @@ def config_changed(device):
     return bytes([14, device])
 
 
+PAUSE = RESUME = bytes([16, 0])
+INSPECT = bytes([25, 0])
+ALL_OF_IT = 0
+
+
+def resize_disk(size):
+    return bytes([17, 0, size >> 9])
+
+
+def limit(disk, net):
+    return bytes([18, 0, disk | net << 1])
+
+
+def link(up):
+    return bytes([19, up])
+
+
+def resize_console(columns, rows):
+    return bytes([20, rows]) + struct.pack(">H", columns)
+
+
+def balloon_target(pages):
+    return bytes([21, 0, pages])
+
+
+ASK_FOR_STATISTICS = bytes([22, 0])
+LARGE_DISK, THREADED_DISK, SLOW_NET, THREADED_SHARE = range(4)
+
+
+def add(what):
+    return bytes([23, what])
+
+
+def look_at_config(device):
+    return bytes([24, device])
+
+
+def into_port(data):
+    return bytes([26, len(data)]) + data
+
+
 def probe(device, queues, word=0):
     """As Linux does, up to DRIVER_OK."""
     return (
@@ -77,14 +119,80 @@ def probe(device, queues, word=0):
     )
 
 
-def block_request(kind, sector, flags=WRITE):
+def block_request(kind, sector, flags=WRITE, queue=DISK_QUEUE):
     return (
         store(0x1000, struct.pack(">IIQ", kind, 0, sector))
-        + desc(DISK_QUEUE, 0, 0x1000, 16, NEXT, 1)
-        + desc(DISK_QUEUE, 1, 0x2000, 512, NEXT | flags, 2)
-        + desc(DISK_QUEUE, 2, 0x3000, 1, WRITE, 0)
-        + avail(DISK_QUEUE, 0) + notify(DISK_QUEUE) + RUN
+        + desc(queue, 0, 0x1000, 16, NEXT, 1)
+        + desc(queue, 1, 0x2000, 512, NEXT | flags, 2)
+        + desc(queue, 2, 0x3000, 1, WRITE, 0)
+        + avail(queue, 0) + notify(queue) + RUN
     )
+
+
+def large_requests(kind, flags):
+    """Most of RAM a hundred times over in each of four requests."""
+    buffers = 100
+    return (
+        store(0x1000, struct.pack(">IIQ", kind, 0, 8))
+        + desc(ADDED_QUEUE, 0, 0x1000, 16, NEXT, 1)
+        + b"".join(
+            bytes([6, ADDED_QUEUE, n]) + ram(0) + bytes([0xFF]) + struct.pack(">I", 0xF0000)
+            + bytes([NEXT | flags, n + 1])
+            for n in range(1, buffers + 1)
+        )
+        + desc(ADDED_QUEUE, buffers + 1, 0x3000, 1, WRITE, 0)
+        + avail(ADDED_QUEUE, 0) * 4 + notify(ADDED_QUEUE) + RUN
+    )
+
+
+def ranges(kind, queue, *of):
+    """Discards (11) or zeroes (13) ranges of sectors."""
+    data = b"".join(struct.pack("<QII", *each, kind == 13) for each in of)
+    return (
+        store(0x1000, struct.pack(">IIQ", kind, 0, 0)) + store(0x2000, data)
+        + desc(queue, 0, 0x1000, 16, NEXT, 1)
+        + desc(queue, 1, 0x2000, len(data), NEXT, 2)
+        + desc(queue, 2, 0x3000, 1, WRITE, 0)
+        + avail(queue, 0) + notify(queue) + RUN
+    )
+
+
+def text(name):
+    return struct.pack("<H", len(name)) + name
+
+
+def p9(kind, body, queue=SHARE_QUEUE):
+    message = struct.pack("<IBH", 7 + len(body), kind, 1) + body
+    return (
+        store(0x5000, message)
+        + desc(queue, 0, 0x5000, len(message), NEXT, 1)
+        + desc(queue, 1, 0x6000, 1024, WRITE, 0)
+        + avail(queue, 0) + notify(queue) + RUN
+    )
+
+
+def attach(queue=SHARE_QUEUE):
+    """A session whose root is fid 0."""
+    return (
+        p9(100, struct.pack("<I", 8192) + text(b"9P2000.L"), queue)
+        + p9(104, struct.pack("<II", 0, 0xFFFFFFFF) + text(b"") + text(b"") + struct.pack("<I", 0), queue)
+    )
+
+
+def walk(fid, new, *names, queue=SHARE_QUEUE):
+    return p9(110, struct.pack("<IIH", fid, new, len(names)) + b"".join(map(text, names)), queue)
+
+
+def fid(number):
+    return struct.pack("<I", number)
+
+
+def at(number, offset, count):
+    return struct.pack("<IQI", number, offset, count)
+
+
+def open_file(number, flags=0):
+    return p9(12, struct.pack("<II", number, flags))
 
 
 def table(entries):
@@ -134,6 +242,49 @@ RINGS = {
     + desc(STATISTICS, 0, 0x5000, 20, 0, 0) + avail(STATISTICS, 0) + notify(STATISTICS) + RUN,
     "machine-reset": probe(BLOCK, 1) + block_request(0, 1) + MACHINE_RESET + probe(BLOCK, 1)
     + block_request(0, 2),
+    "disk-grows-and-shrinks": probe(BLOCK, 1) + resize_disk(32 << 10) + block_request(0, 40)
+    + resize_disk(4 << 10) + block_request(0, 1) + block_request(0, 40) + resize_disk(ALL_OF_IT),
+    "disk-limited": probe(BLOCK, 1) + limit(True, False) + block_request(0, 1) * 3 + limit(False, False) + RUN,
+    "disk-ranges": probe(BLOCK, 1, 0x6000) + ranges(11, DISK_QUEUE, (0, 8), (16, 8))
+    + ranges(13, DISK_QUEUE, (0, 32)) + ranges(13, DISK_QUEUE, (30, 3)),
+    "disk-write-through": probe(BLOCK, 1, 0xA00) + bytes([3, 0]) + struct.pack(">HB", 69, 1) + b"\0"
+    + look_at_config(BLOCK) + block_request(1, 3, 0),
+    "large-disk": add(LARGE_DISK) + probe(ADDED, 1, 0x6000) + large_requests(0, WRITE) + large_requests(1, 0)
+    + ranges(13, ADDED_QUEUE, (0, 0x10000)),
+    "threaded-disk": add(THREADED_DISK) + probe(ADDED, 1, 0x6000) + large_requests(0, WRITE) + PAUSE + RESUME + RUN
+    + large_requests(1, 0) + reset(ADDED),
+    "threaded-share": add(THREADED_SHARE) + probe(ADDED, 1) + attach(ADDED_QUEUE)
+    + walk(0, 1, b"file", queue=ADDED_QUEUE) + PAUSE + RESUME + RUN,
+    "slow-net": add(SLOW_NET) + probe(ADDED, 3) + desc(ADDED_QUEUE + 1, 0, 0x5000, 10, NEXT, 1)
+    + desc(ADDED_QUEUE + 1, 1, 0x6000, 60, 0, 0) + avail(ADDED_QUEUE + 1, 0) * 3 + notify(ADDED_QUEUE + 1) + RUN,
+    "pause": probe(BLOCK, 1) + PAUSE + block_request(0, 1) + incoming(b"typed") + config_changed(BLOCK)
+    + reset(CONSOLE) + RUN + RESUME + RUN,
+    "pause-and-machine-reset": probe(BLOCK, 1) + PAUSE + block_request(0, 1) + MACHINE_RESET + RESUME + RUN,
+    "added-to-one-that-knows": probe(BLOCK, 1, 0x2000_0000) + add(SLOW_NET),
+    "link": probe(NET, 3, 0x1_0000) + link(False) + incoming(bytes(60)) + RUN + link(True) + RUN,
+    "net-limited": probe(NET, 3) + limit(False, True) + desc(NET_TX, 0, 0x5000, 70, 0, 0) + avail(NET_TX, 0) * 3
+    + notify(NET_TX) + RUN + limit(False, False) + RUN,
+    "console-resized": probe(CONSOLE, 6, 3) + resize_console(132, 50) + RUN + into_port(b"typed") + RUN,
+    "balloon-target": probe(BALLOON, 3, 2) + balloon_target(16) + ASK_FOR_STATISTICS + RUN,
+    "inspect": INSPECT + bytes([3, 0]) + struct.pack(">HB", 0, 8) + b"\xff" * 8 + INSPECT,
+    "share-read": probe(SHARE, 1) + attach() + walk(0, 1, b"file") + p9(24, fid(1) + b"\xff" * 8)
+    + open_file(1) + p9(116, at(1, 8, 512)) + p9(120, fid(1)) + p9(8, fid(0)),
+    "share-write": probe(SHARE, 1) + attach() + walk(0, 1)
+    + p9(14, fid(1) + text(b"new") + struct.pack("<III", 2, 0o644, 0))
+    + p9(118, at(1, 100, 5) + b"hello") + p9(50, fid(1) + fid(0)) + p9(116, at(1, 0, 512))
+    + p9(26, fid(1) + struct.pack("<IIIIQQQQQ", 0x1FF, 0o600, 1, 1, 10, 0, 0, 0, 0)) + p9(122, fid(1)),
+    "share-directory": probe(SHARE, 1) + attach() + walk(0, 1) + open_file(1) + p9(40, at(1, 0, 900))
+    + p9(72, fid(0) + text(b"made") + struct.pack("<II", 0o755, 0))
+    + p9(74, fid(0) + text(b"made") + fid(0) + text(b"moved")) + p9(76, fid(0) + text(b"moved") + fid(0x200)),
+    "share-links": probe(SHARE, 1) + attach() + walk(0, 1, b"out") + p9(22, fid(1)) + open_file(1)
+    + p9(16, fid(0) + text(b"sym") + text(b"../secret") + fid(0)) + walk(0, 2, b"sym") + open_file(2)
+    + walk(0, 3, b"file") + p9(70, fid(0) + fid(3) + text(b"hard")) + p9(20, fid(3) + fid(0) + text(b"moved")),
+    "share-escape": probe(SHARE, 1) + attach() + walk(0, 1, b"..", b"secret") + walk(0, 2, b"up", b"secret")
+    + walk(0, 3, b"dir", b"..", b"..", b"secret") + walk(0, 4, b"../secret") + open_file(3)
+    + p9(18, fid(0) + text(b"null") + struct.pack("<IIII", 0o20666, 1, 3, 0)),
+    "share-flush-and-locks": probe(SHARE, 1) + attach() + p9(108, struct.pack("<H", 1)) + walk(0, 1, b"file")
+    + open_file(1) + p9(52, fid(1) + struct.pack("<BIQQI", 1, 0, 0, 0, 1) + text(b"guest"))
+    + p9(54, fid(1) + struct.pack("<BQQI", 1, 0, 0, 1) + text(b"guest")) + p9(30, fid(1) + fid(2) + text(b"")),
 }
 
 PLAIN = 2  # DIAG 2,4,0x500 in supervisor state, with a small subcode

@@ -6,6 +6,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../fuzz"
 command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
 export RUSTC_BOOTSTRAP=1
+# Each input has a directory to share.
+export TMPDIR=/dev/shm
 for target in rings hypercalls sccb loader; do
     mkdir -p "corpus/$target"
     cargo fuzz run "$target" "corpus/$target" "common/inputs/$target" -- \

@@ -5,6 +5,8 @@
 //! (`inputs/`) run as ordinary tests, on every architecture.
 
 mod cursor;
+mod disks;
+mod folder;
 mod hypercalls;
 mod loader;
 mod machine;

@@ -67,10 +67,37 @@ fn seeds_reach_the_devices() {
         "entropy",
         "balloon",
         "machine-reset",
+        "disk-grows-and-shrinks",
+        "disk-limited",
+        "disk-ranges",
+        "disk-write-through",
+        "large-disk",
+        "slow-net",
+        "pause",
+        "added-to-one-that-knows",
+        "link",
+        "net-limited",
+        "console-resized",
+        "balloon-target",
+        "share-read",
+        "share-links",
     ] {
         assert!(interrupts(name) > 0, "{name}");
     }
     assert_eq!(interrupts("disk-failed"), 0);
+    let bytes = |name| {
+        let reached = rings(&input("rings", name));
+        (reached.file_bytes, reached.disk_bytes)
+    };
+    assert_eq!(bytes("share-read"), (512, 0));
+    assert_eq!(bytes("share-write"), (5 + 105, 0));
+    for name in ["share-directory", "share-links", "share-escape"] {
+        assert_eq!(bytes(name), (0, 0), "{name}");
+    }
+    let requests = 4 * 100 * 0xf_0000;
+    let zeroes = 32 << 20;
+    assert_eq!(bytes("large-disk"), (0, 2 * requests + zeroes));
+    assert!(bytes("threaded-disk").1 >= requests);
     // That one is healed by a RESET before its end.
     let breaches = |input: &[u8]| rings(input).breaches;
     let broken = input("rings", "disk-loop");
