@@ -130,7 +130,7 @@ def block_request(kind, sector, flags=WRITE, queue=DISK_QUEUE):
 
 
 def large_requests(kind, flags):
-    """Most of RAM a hundred times over in each of four requests."""
+    """Most of RAM a hundred times over in each of forty requests."""
     buffers = 100
     return (
         store(0x1000, struct.pack(">IIQ", kind, 0, 8))
@@ -141,7 +141,7 @@ def large_requests(kind, flags):
             for n in range(1, buffers + 1)
         )
         + desc(ADDED_QUEUE, buffers + 1, 0x3000, 1, WRITE, 0)
-        + avail(ADDED_QUEUE, 0) * 4 + notify(ADDED_QUEUE) + RUN
+        + avail(ADDED_QUEUE, 0) * 40 + notify(ADDED_QUEUE) + RUN
     )
 
 
@@ -193,6 +193,10 @@ def at(number, offset, count):
 
 def open_file(number, flags=0):
     return p9(12, struct.pack("<II", number, flags))
+
+
+def read_file(number):
+    return open_file(number) + p9(116, at(number, 0, 512))
 
 
 def table(entries):
@@ -268,7 +272,7 @@ RINGS = {
     "balloon-target": probe(BALLOON, 3, 2) + balloon_target(16) + ASK_FOR_STATISTICS + RUN,
     "inspect": INSPECT + bytes([3, 0]) + struct.pack(">HB", 0, 8) + b"\xff" * 8 + INSPECT,
     "share-read": probe(SHARE, 1) + attach() + walk(0, 1, b"file") + p9(24, fid(1) + b"\xff" * 8)
-    + open_file(1) + p9(116, at(1, 8, 512)) + p9(120, fid(1)) + p9(8, fid(0)),
+    + read_file(1) + p9(120, fid(1)) + p9(8, fid(0)),
     "share-write": probe(SHARE, 1) + attach() + walk(0, 1)
     + p9(14, fid(1) + text(b"new") + struct.pack("<III", 2, 0o644, 0))
     + p9(118, at(1, 100, 5) + b"hello") + p9(50, fid(1) + fid(0)) + p9(116, at(1, 0, 512))
@@ -276,12 +280,12 @@ RINGS = {
     "share-directory": probe(SHARE, 1) + attach() + walk(0, 1) + open_file(1) + p9(40, at(1, 0, 900))
     + p9(72, fid(0) + text(b"made") + struct.pack("<II", 0o755, 0))
     + p9(74, fid(0) + text(b"made") + fid(0) + text(b"moved")) + p9(76, fid(0) + text(b"moved") + fid(0x200)),
-    "share-links": probe(SHARE, 1) + attach() + walk(0, 1, b"out") + p9(22, fid(1)) + open_file(1)
-    + p9(16, fid(0) + text(b"sym") + text(b"../secret") + fid(0)) + walk(0, 2, b"sym") + open_file(2)
+    "share-links": probe(SHARE, 1) + attach() + walk(0, 1, b"out") + p9(22, fid(1)) + read_file(1)
+    + p9(16, fid(0) + text(b"sym") + text(b"../secret") + fid(0)) + walk(0, 2, b"sym") + read_file(2)
     + walk(0, 3, b"file") + p9(70, fid(0) + fid(3) + text(b"hard")) + p9(20, fid(3) + fid(0) + text(b"moved")),
     "share-escape": probe(SHARE, 1) + attach() + walk(0, 1, b"..", b"secret") + walk(0, 2, b"up", b"secret")
-    + walk(0, 3, b"dir", b"..", b"..", b"secret") + walk(0, 4, b"../secret") + open_file(3)
-    + p9(18, fid(0) + text(b"null") + struct.pack("<IIII", 0o20666, 1, 3, 0)),
+    + walk(0, 3, b"dir", b"..", b"..", b"secret") + walk(0, 4, b"../secret")
+    + b"".join(map(read_file, range(1, 5))) + p9(18, fid(0) + text(b"null") + struct.pack("<IIII", 0o20666, 1, 3, 0)),
     "share-flush-and-locks": probe(SHARE, 1) + attach() + p9(108, struct.pack("<H", 1)) + walk(0, 1, b"file")
     + open_file(1) + p9(52, fid(1) + struct.pack("<BIQQI", 1, 0, 0, 0, 1) + text(b"guest"))
     + p9(54, fid(1) + struct.pack("<BQQI", 1, 0, 0, 1) + text(b"guest")) + p9(30, fid(1) + fid(2) + text(b"")),
