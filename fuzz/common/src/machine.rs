@@ -306,12 +306,13 @@ impl Machine {
     }
 
     pub(crate) fn is_zero(&self, addr: u64, len: usize) -> bool {
-        let mut bytes = [0; 4096];
+        const ZEROS: [u8; 4096] = [0; 4096];
+        let mut bytes = ZEROS;
         (0..len).step_by(bytes.len()).all(|at| {
-            let part = &mut bytes[..(len - at).min(4096)];
+            let part = &mut bytes[..(len - at).min(ZEROS.len())];
             let addr = GuestAddress(addr + at as u64);
             self.memory.read_slice(part, addr).unwrap();
-            part.iter().all(|byte| *byte == 0)
+            *part == ZEROS[..part.len()]
         })
     }
 
