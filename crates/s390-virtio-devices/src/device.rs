@@ -81,7 +81,9 @@ pub type ActivateError = Box<dyn Error + Send + Sync>;
 /// The names are those of rust-vmm's `virtio-device`, the rules those of legacy virtio: the
 /// transport keeps status and feature words, there is no `FEATURES_OK`, and `activate` may come
 /// before `DRIVER_OK`, at the first notification, because drivers up to Linux 3.18 use their
-/// queues that early.
+/// queues that early. If the driver accepts other features with `DRIVER_OK`, as it does up to Linux
+/// 2.6.30, the transport lets the device pause, be reset, resume and be activated again, its queues
+/// at the chain behind the last one that was used.
 pub trait VirtioDevice<T: Transport>: Send {
     /// The virtio device id (virtio 1.2, section 5).
     fn device_type(&self) -> u32;

@@ -222,6 +222,56 @@ fn a_pause_gives_back_what_is_in_flight_and_begins_nothing() {
     assert_eq!(gate.writes.load(Ordering::SeqCst), 1);
 }
 
+/// Linux 2.6.27 to 2.6.30 accept features behind their first requests, of which a later one may be
+/// done by then and an earlier one not.
+#[test]
+fn features_accepted_with_driver_ok_leave_requests_in_flight_alone() {
+    for paused in [false, true] {
+        let machine = Machine::new();
+        let (disk, gate) = gated(EngineKind::Threads);
+        machine.add(disk);
+        let driver = machine.driver(0);
+        driver.begin_probe(0);
+        let mut queue = driver.find_vq(0, TOKEN);
+        queue.add(&read_request(&machine, 0));
+        queue.kick();
+        machine.run_events();
+        gate.wait_for_reader();
+        queue.add(&write_request(&machine, 0));
+        queue.kick();
+        // Durable, since this driver does not know how to flush yet.
+        assert_eq!(wait(&machine, &mut queue), 1);
+        assert_eq!(gate.flushes.load(Ordering::SeqCst), 1);
+        // One more that the device has not heard of.
+        queue.add(&write_request(&machine, 0));
+        if paused {
+            gate.open();
+            machine.bus.pause();
+        }
+        driver.accept_features(FLUSH);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(20));
+                gate.open();
+            });
+            driver.finish_probe();
+        });
+        assert_eq!(queue.used(), Some(513));
+        if paused {
+            machine.run_events();
+            std::thread::sleep(Duration::from_millis(10));
+            assert_eq!(gate.writes.load(Ordering::SeqCst), 1);
+            machine.bus.resume().unwrap();
+        }
+        assert_eq!(wait(&machine, &mut queue), 1);
+        machine.run_events();
+        assert_eq!(queue.used(), None);
+        assert_eq!(gate.writes.load(Ordering::SeqCst), 2);
+        assert_eq!(gate.flushes.load(Ordering::SeqCst), 1);
+        assert_eq!(driver.status(), 7);
+    }
+}
+
 #[test]
 fn the_guest_changes_the_cache_mode() {
     let machine = Machine::new();

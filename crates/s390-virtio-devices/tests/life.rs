@@ -5,7 +5,8 @@
 mod common;
 
 use common::*;
-use s390_vring::VIRTQ_USED_F_NO_NOTIFY;
+use s390_virtio_devices::balloon::Balloon;
+use s390_vring::{Buffer, VIRTQ_USED_F_NO_NOTIFY};
 
 fn status_byte(machine: &Machine) -> u8 {
     machine.read(STATUS, 1)[0]
@@ -125,6 +126,28 @@ fn a_kick_before_driver_ok_is_served() {
     machine.run_events();
     assert_eq!(machine.interrupts(), [vring(TOKEN)]);
     assert_eq!(queue.used(), Some(513));
+}
+
+/// As Linux 2.6.27 to 2.6.30 accept them. What becomes of requests is in `disk`.
+#[test]
+fn features_accepted_with_driver_ok_leave_the_configuration_alone() {
+    let machine = Machine::new();
+    let (balloon, id) = machine.add_shared(Balloon::new(PAGE).unwrap());
+    let driver = machine.driver(0);
+    driver.begin_probe(0);
+    let mut inflate = driver.find_vq(0, TOKEN);
+    machine.write(DATA, &7u32.to_be_bytes());
+    inflate.add(&[Buffer::readable(DATA, 4)]);
+    inflate.kick();
+    machine.run_events();
+    assert_eq!(inflate.used(), Some(0));
+    machine.write(driver.config_address() + 4, &1u32.to_le_bytes());
+    // The host may have seen it or not.
+    machine.bus.look_at_config(id).unwrap();
+    driver.accept_features(1 << 1);
+    driver.finish_probe();
+    assert_eq!(balloon.lock().unwrap().actual(), 4096);
+    assert_eq!(driver.config(), [0, 0, 0, 0, 1, 0, 0, 0]);
 }
 
 #[test]

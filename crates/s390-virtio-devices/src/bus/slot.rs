@@ -37,6 +37,8 @@ pub(super) struct Life {
     status: u8,
     /// The driver has given up, and none has begun since.
     failed: bool,
+    /// What the driver had accepted when the device became active.
+    features: u32,
     /// The configuration space as host and driver last agreed on it: what differs in the page was
     /// written by the driver, what differs in the device was changed by the host.
     config: Vec<u8>,
@@ -134,7 +136,7 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
     }
 
     /// Drivers up to Linux 3.18 use their queues before they say DRIVER_OK. Accepted features
-    /// are final by then.
+    /// are final by then, except with Linux 2.6.27 to 2.6.30, see [`renegotiate`](Self::renegotiate).
     fn early_kick(&self) -> Result<(), BusError> {
         let mut life = lock(&self.life);
         let status = self.view().status()?;
@@ -147,6 +149,7 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
 
     /// SET_STATUS: the guest wrote the status byte.
     pub(super) fn set_status(&self) -> Result<(), BusError> {
+        let pause = lock(&self.pause);
         let mut life = lock(&self.life);
         let status = self.view().status()?;
         log::trace!(
@@ -170,6 +173,9 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
             self.view().zero_rings()?;
             self.renew_config(&mut life)?;
         } else if !life.failed {
+            if !life.driver_ok {
+                self.renegotiate(&pause, &mut life)?;
+            }
             self.take_config(&mut life)?;
             self.start(&mut life)?;
             life.driver_ok = true;
@@ -321,7 +327,7 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
     }
 
     /// Activates the device, unless it is active or broken. A device that refuses is broken.
-    fn start(&self, _life: &mut Life) -> Result<(), BusError> {
+    fn start(&self, life: &mut Life) -> Result<(), BusError> {
         if self.active.load(Ordering::SeqCst) || self.is_broken() {
             return Ok(());
         }
@@ -336,6 +342,7 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
                     "{}: active, features {accepted:#x}: {features}",
                     self.name()
                 );
+                life.features = accepted;
                 self.active.store(true, Ordering::SeqCst);
                 // What was added without a notification that reached us.
                 (0u16..)
@@ -357,6 +364,10 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
             queue.set_layout(GuestAddress(place.address), &layout)?;
             queue.set_features(RingFeatures::from_bits(driver_features))?;
             queue.activate(&**memory)?;
+            // At the start, unless it was in use before DRIVER_OK.
+            let position = queue.used_idx(&**memory, Ordering::Relaxed)?;
+            queue.set_next_avail(position);
+            queue.set_next_used(position);
             queues.push(queue);
         }
         lock(&self.device).activate(Activation {
@@ -365,6 +376,29 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
             driver_features,
             driver: self.signal.clone(),
         })
+    }
+
+    /// Lets a device that is active since an early kick begin again if its driver has accepted other
+    /// features since: Linux 2.6.27 to 2.6.30 write them down behind their probe, together with
+    /// DRIVER_OK. No chain is lost by this: what the device has is given back or, taken in its order, is
+    /// taken again.
+    fn renegotiate(&self, pause: &Pause, life: &mut Life) -> Result<(), BusError> {
+        let accepted = self.view().accepted_features()?;
+        if !self.active.load(Ordering::SeqCst) || accepted == life.features {
+            return Ok(());
+        }
+        {
+            let mut device = lock(&self.device);
+            device.pause();
+            device.reset();
+            if !pause.paused {
+                device.resume();
+            }
+        }
+        self.active.store(false, Ordering::SeqCst);
+        // What the driver has written there since shows as a difference.
+        life.config = self.device_config();
+        Ok(())
     }
 
     /// Stops the device: when this returns it writes no ring and sends no interruption.

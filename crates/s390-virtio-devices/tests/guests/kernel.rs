@@ -51,6 +51,8 @@ pub struct Kernel<'m> {
     /// Status of drivers that are bound, as their core knows it.
     bound: RefCell<BTreeSet<u64>>,
     ready: RefCell<BTreeSet<u64>>,
+    /// Features of drivers whose probe has begun, where they are written behind it.
+    unwritten: RefCell<BTreeMap<u64, u32>>,
 }
 
 thread_local! {
@@ -72,6 +74,7 @@ impl<'m> Kernel<'m> {
             registered: RefCell::default(),
             bound: RefCell::default(),
             ready: RefCell::default(),
+            unwritten: RefCell::default(),
         };
         kernel.map(PAGE, 4096);
         kernel.scan();
@@ -160,18 +163,28 @@ impl<'m> Kernel<'m> {
                     accepted | u32::from(self.test_feature(desc, bit)) << bit
                 })
             }
-            Acceptance::AtOnce => {
+            Acceptance::AtOnce | Acceptance::BehindProbe => {
                 let bytes = self.machine.read(host, len.min(4) as usize);
                 let mut offered = [0; 4];
                 offered[..bytes.len()].copy_from_slice(&bytes);
                 let accepted = u32::from_le_bytes(offered) & wanted;
-                let mut half = vec![0; len as usize];
-                let count = half.len().min(4);
-                half[..count].copy_from_slice(&accepted.to_le_bytes()[..count]);
-                self.machine.write(host + len, &half);
+                match self.release.acceptance {
+                    Acceptance::BehindProbe => {
+                        self.unwritten.borrow_mut().insert(desc, accepted);
+                    }
+                    _ => self.finalize(desc, accepted),
+                }
                 accepted
             }
         }
+    }
+
+    fn finalize(&self, desc: u64, accepted: u32) {
+        let len = u64::from(self.byte(desc + 2));
+        let mut half = vec![0; len as usize];
+        let count = half.len().min(4);
+        half[..count].copy_from_slice(&accepted.to_le_bytes()[..count]);
+        self.machine.write(self.features(desc) + len, &half);
     }
 
     /// The test of one feature as 2.6.26 has it, one bit too generous.
@@ -222,6 +235,9 @@ impl<'m> Kernel<'m> {
 
     pub fn driver_ok(&self, desc: u64) {
         assert_eq!(self.status(desc) & DRIVER_OK, 0, "BUG_ON(DRIVER_OK)");
+        if let Some(accepted) = self.unwritten.borrow_mut().remove(&desc) {
+            self.finalize(desc, accepted);
+        }
         self.add_status(desc, DRIVER_OK);
         self.ready.borrow_mut().insert(desc);
     }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Notifications, early, late and in vain.
 
+use s390_virtio_devices::net::{DatagramLink, MacAddress, Net};
+use s390_vring::Buffer;
+
 use crate::common::{disk, Machine, NOTIFY};
-use crate::drivers::{Bound, BLOCK};
+use crate::drivers::{Bound, BLOCK, NET};
 use crate::kernel::{Handled, Kernel, ACKNOWLEDGE};
 use crate::linux::each;
 
@@ -101,5 +104,42 @@ fn many_requests_under_one_kick() {
             assert!(queue.enable_callbacks());
             assert!(statuses.iter().all(|&status| kernel.byte(status) == 0));
         }
+    });
+}
+
+/// Up to 2.6.30 a driver writes down what it accepts behind the probe, in which it kicks.
+#[test]
+fn features_accepted_behind_the_first_kick_count() {
+    const MRG_RXBUF: u32 = 1 << 15;
+    each(|release| {
+        let machine = Machine::new();
+        let (link, peer) = DatagramLink::pair().unwrap();
+        machine.add(Net::new(Box::new(link), MacAddress::local(1)).unwrap());
+        let kernel = Kernel::boot(&machine, release);
+        let mut buffers = Vec::new();
+        let net = Bound::probe_with(&kernel, kernel.devices(NET)[0], |net| {
+            for _ in 0..3 {
+                buffers.push(kernel.alloc(1600));
+                net.add(0, &[Buffer::writable(buffers[buffers.len() - 1], 1600)]);
+            }
+            net.queues[0].borrow_mut().kick();
+            kernel.run();
+        });
+        let header: &[u8] = match net.features & MRG_RXBUF {
+            0 => &[0; 10],
+            _ => &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+        };
+        // Into the buffers in their order, which the device may have taken already.
+        for (n, &buffer) in (7..).zip(&buffers) {
+            machine.write(buffer, &[0xee; 100]);
+            peer.send(&[n; 60]).unwrap();
+            assert_eq!(kernel.run(), [Handled::Queue(net.desc, 0)]);
+            let (_, len) = net.queues[0].borrow_mut().get().expect("nothing used");
+            assert_eq!(len as usize, header.len() + 60);
+            let frame = machine.read(buffer, len as usize);
+            assert_eq!(frame, [header, &[n; 60]].concat());
+            assert!(net.queues[0].borrow_mut().enable_callbacks());
+        }
+        assert_eq!(kernel.run(), []);
     });
 }

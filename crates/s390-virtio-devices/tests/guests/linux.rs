@@ -9,6 +9,9 @@ pub enum Acceptance {
     ByTesting,
     /// The accepted half is zeroed, then the accepted bits are set.
     AtOnce,
+    /// The same, but behind the probe, in which the queues may be used already (2.6.27 to 2.6.30,
+    /// until ef688e151c00).
+    BehindProbe,
 }
 
 /// Where a driver keeps its index into the available ring, and its flags.
@@ -68,6 +71,7 @@ const INDIRECT: u32 = 1 << 28;
 pub const EVENT_IDX: u32 = 1 << 29;
 
 const BLOCK_2008: u32 = 0x17;
+const BLOCK_2_6_30: u32 = BLOCK_2008 | 0x60;
 const BLOCK_2009: u32 = BLOCK_2008 | 0x2e0;
 const BLOCK_2011: u32 = BLOCK_2009 | 0x400;
 const BLOCK_2012: u32 = BLOCK_2011 | 0x800;
@@ -77,7 +81,7 @@ const NET_2013: u32 = NET_2009 | 0xe0_0000;
 /// MTU, since 4.8.
 const NET_2016: u32 = NET_2013 | 0x8;
 
-pub const RELEASES: [Release; 6] = [
+pub const RELEASES: [Release; 7] = [
     Release {
         name: "2.6.26",
         acceptance: Acceptance::ByTesting,
@@ -92,6 +96,22 @@ pub const RELEASES: [Release; 6] = [
         block_features: BLOCK_2008,
         net_features: NET_2008,
         console_features: 0,
+        balloon_features: 0x1,
+    },
+    Release {
+        name: "2.6.30",
+        acceptance: Acceptance::BehindProbe,
+        ring_features: 0,
+        bookkeeping: Bookkeeping::InRing,
+        kicks_early: true,
+        parameter: Parameter::LowestBit,
+        defers_config_changes: false,
+        hears_notify: false,
+        walks_ring_at_unbind: false,
+        early_console: EarlyConsole::Always,
+        block_features: BLOCK_2_6_30,
+        net_features: NET_2009,
+        console_features: 0x1,
         balloon_features: 0x1,
     },
     Release {
