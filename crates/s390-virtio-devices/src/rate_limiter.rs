@@ -159,11 +159,15 @@ impl RateLimiter {
         }
     }
 
-    /// Changes the limits, with full buckets. The caller tries again what waits.
+    /// Changes the limits, with full buckets. If an operation waits, the timer expires now: it was set
+    /// for the limits of before.
     pub fn set_limits(&mut self, limits: RateLimits) {
         let now = self.start.elapsed();
         self.ops = limits.ops.map(|rate| TokenBucket::new(rate, now));
         self.bytes = limits.bytes.map(|rate| TokenBucket::new(rate, now));
+        if self.armed {
+            self.set_timer(Duration::ZERO);
+        }
     }
 
     /// Whether an operation of so many bytes may pass now. If not, the timer says when to ask
@@ -215,14 +219,19 @@ impl RateLimiter {
     /// Sets the timer, unless it runs; whether it does now.
     fn arm(&mut self, wait: Duration) -> bool {
         if !self.armed {
-            match self.timer.reset(wait, None) {
-                Ok(()) => self.armed = true,
-                Err(error) => {
-                    log::error!("{}: the limit's timer cannot be set: {error}", self.name);
-                }
-            }
+            self.armed = self.set_timer(wait);
         }
         self.armed
+    }
+
+    /// Sets the timer; whether that was possible.
+    fn set_timer(&mut self, wait: Duration) -> bool {
+        // Zero would stop it.
+        let result = self.timer.reset(wait.max(Duration::from_nanos(1)), None);
+        if let Err(error) = &result {
+            log::error!("{}: the limit's timer cannot be set: {error}", self.name);
+        }
+        result.is_ok()
     }
 }
 
@@ -365,6 +374,29 @@ mod tests {
             limiter.set_limits(RateLimits::default());
             assert!(limiter.try_take(1 << 40));
         }
+    }
+
+    #[test]
+    fn who_waits_for_old_limits_comes_back_for_the_new_ones() {
+        let limits = |per_second| RateLimits {
+            ops: None,
+            bytes: Some(rate(per_second, 1)),
+        };
+        let mut limiter = RateLimiter::new(limits(1)).unwrap();
+        assert!(limiter.try_take(1 << 40));
+        // For some ten thousand years.
+        assert!(!limiter.try_take(1));
+        limiter.set_limits(limits(20));
+        assert!(readable(&limiter, 10_000));
+        limiter.expired();
+        assert!(limiter.try_take(1));
+        assert!(!limiter.try_take(1));
+        assert!(readable(&limiter, 10_000));
+        limiter.expired();
+        assert!(limiter.try_take(1));
+        // Nobody waits.
+        limiter.set_limits(limits(1));
+        assert!(!readable(&limiter, 20));
     }
 
     #[test]
