@@ -53,6 +53,8 @@ pub struct Net<T: Transport> {
     pub(super) rx_limiter: RateLimiter,
     pub(super) tx_limiter: RateLimiter,
     pub(super) handler: Option<NetHandler<T>>,
+    /// The backend was told what a driver accepted, whose handler may be gone.
+    agreed: bool,
     pub(super) metrics: Arc<NetMetrics>,
 }
 
@@ -84,6 +86,7 @@ impl<T: Transport> Net<T> {
             rx_limiter: RateLimiter::new(RateLimits::default())?,
             tx_limiter: RateLimiter::new(RateLimits::default())?,
             handler: None,
+            agreed: false,
             metrics: Arc::default(),
         })
     }
@@ -195,6 +198,7 @@ impl<T: Transport> VirtioDevice<T> for Net<T> {
 
     fn activate(&mut self, activation: Activation<T>) -> Result<(), ActivateError> {
         let metrics = self.metrics.clone();
+        self.agreed = true;
         let mut handler = NetHandler::new(activation, &mut *self.backend, self.mac, metrics)?;
         handler.set_link(self.link_up);
         self.handler = Some(handler);
@@ -202,7 +206,8 @@ impl<T: Transport> VirtioDevice<T> for Net<T> {
     }
 
     fn reset(&mut self) {
-        if self.handler.take().is_none() {
+        self.handler = None;
+        if !std::mem::take(&mut self.agreed) {
             return;
         }
         // What comes from now on is for a driver that may know of no offloads.

@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 
 use s390_virtio_devices::net::{HeaderOrder, NetMetrics, Offloads};
 use s390_virtio_devices::rate_limiter::{Rate, RateLimits};
+use s390_vring::Buffer;
 
 use crate::common::*;
 use crate::interface::{host, Host, Interface, Shape, MAC, TX};
@@ -279,6 +280,25 @@ fn the_next_driver_finds_no_offloads() {
         // Again all that its features say.
         Interface::probe(&machine, shape(false), features);
         assert!(agreed().0.tso4);
+    }
+}
+
+/// Nor after one that broke a rule, whose queues were stopped before the RESET.
+#[test]
+fn the_next_driver_finds_no_offloads_of_one_that_broke_a_rule() {
+    for how in ENDS {
+        let (link, agreed) = mirror();
+        let Host { machine, id, .. } = host(link);
+        let mut interface = Interface::probe(&machine, shape(false), ALL);
+        assert!(agreed.lock().unwrap().unwrap().0.tso4);
+        // No room for a header.
+        interface.tx.add(&[Buffer::readable(DATA, 9)]);
+        interface.tx.kick();
+        machine.run_events();
+        assert!(machine.bus.needs_reset(id).unwrap());
+        end(&machine, how, || ());
+        let nothing = (Offloads::default(), HeaderOrder::Big);
+        assert_eq!(agreed.lock().unwrap().unwrap(), nothing);
     }
 }
 
