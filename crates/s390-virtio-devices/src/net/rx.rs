@@ -125,9 +125,6 @@ impl<T: Transport> RxQueue<T> {
         let (memory, metrics) = (context.memory, context.metrics);
         self.queue.disable_notification(memory)?;
         for _ in 0..BUDGET {
-            if !context.link_up && self.waiting.take().is_some() {
-                metrics.rx_dropped_link.inc();
-            }
             let wanted = match &self.waiting {
                 Some(frame) => frame.len,
                 None => self.expected,
@@ -162,12 +159,13 @@ impl<T: Transport> RxQueue<T> {
                     }
                 }
             };
+            // One that has waited, too: the driver may have changed its mind meanwhile.
+            if let Some(reason) = Self::refusal(&frame, context) {
+                reason.inc();
+                self.mark(memory, &frame)?;
+                continue;
+            }
             if is_new {
-                if let Some(reason) = Self::refusal(&frame, context) {
-                    reason.inc();
-                    self.mark(memory, &frame)?;
-                    continue;
-                }
                 context.limiter.take(frame.len as u64);
                 self.expected = frame.len.max(self.expected - self.expected / 8);
                 self.hold(memory, frame.len)?;

@@ -164,6 +164,37 @@ fn a_long_frame_waits_for_its_last_buffer() {
     assert_eq!(bench.handler.metrics.rx_frames.get(), 1);
 }
 
+/// Without an agreement its header would be dropped, and with that the only word that its checksum
+/// is missing.
+#[test]
+fn a_frame_that_waits_while_offloads_are_taken_back_is_dropped() {
+    use virtio_bindings::virtio_net::*;
+    let memory = memory();
+    let features = 1 << VIRTIO_NET_F_GUEST_CSUM
+        | 1 << VIRTIO_NET_F_CTRL_VQ
+        | 1 << VIRTIO_NET_F_CTRL_GUEST_OFFLOADS;
+    let mut bench = Bench::<BigEndian>::new(&memory, MERGE | features);
+    bench.link.header = VnetHeader([1, 0, 0, 0, 0, 0, 0, 34, 0, 16]);
+    bench.link.incoming.push_back(frame(500, 3));
+    bench.rx.add_chain(&[Buffer::writable(BUFFER, 0x100)]);
+    bench.process_rx();
+    assert_eq!(bench.handler.metrics.rx_waits.get(), 1);
+    assert_eq!(bench.command(&memory, &[5, 0, 0, 0, 0, 0, 0, 0, 0, 0]), 0);
+    for n in 1..3 {
+        bench
+            .rx
+            .add_chain(&[Buffer::writable(BUFFER + 0x100 * n, 0x100)]);
+    }
+    bench.process_rx();
+    assert_eq!(bench.received(), None);
+    assert_eq!(bench.handler.metrics.rx_dropped_offload.get(), 1);
+    bench.link.header = VnetHeader::default();
+    bench.link.incoming.push_back(frame(60, 1));
+    bench.process_rx();
+    assert_eq!(bench.received(), Some(72));
+    assert_eq!(bytes(&memory, BUFFER + 12, 60), frame(60, 1));
+}
+
 #[test]
 fn a_frame_that_waits_at_a_reset_is_counted() {
     let memory = memory();
