@@ -4,13 +4,15 @@
 mod common;
 
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
 
 use common::*;
 use s390_virtio_devices::bus::DeviceId;
-use s390_virtio_devices::console::{Console, SocketPort};
+use s390_virtio_devices::console::{self, Console, ConsoleInput, SocketPort};
 use s390_vring::Buffer;
 use tempfile::TempDir;
 
@@ -33,14 +35,21 @@ struct Host {
     _directory: TempDir,
 }
 
+/// That console with any backend, and the way into its port.
+fn with_port(port: impl console::PortBackend + 'static) -> (Console<Legacy>, ConsoleInput) {
+    let console = Console::new(Box::new(std::io::sink()), None).unwrap();
+    let console = console.with_port("data", Box::new(port)).unwrap();
+    let input = console.port_input("data").unwrap();
+    (console, input)
+}
+
 impl Host {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("socket");
         let port = SocketPort::new(UnixListener::bind(&path).unwrap()).unwrap();
-        let console = Console::new(Box::new(std::io::sink()), None).unwrap();
         let machine = Machine::new();
-        let id = machine.add(console.with_port("data", Box::new(port)).unwrap());
+        let id = machine.add(with_port(port).0);
         Host {
             machine,
             id,
@@ -57,12 +66,18 @@ impl Host {
     }
 
     fn guest(&self) -> Guest<'_> {
-        let driver = self.machine.driver(0);
+        Guest::new(&self.machine)
+    }
+}
+
+impl<'a> Guest<'a> {
+    fn new(machine: &'a Machine) -> Self {
+        let driver = machine.driver(0);
         driver.begin_probe(MULTIPORT);
         let mut queues = (0..6).map(|index| driver.find_vq(index, 0x100 * (index + 1)));
         let mut next = || queues.next().unwrap();
         let mut guest = Guest {
-            machine: &self.machine,
+            machine,
             _console: [next(), next()],
             messages: next(),
             said: next(),
@@ -206,6 +221,53 @@ fn the_guest_hears_who_comes_and_goes() {
     drop(second);
     guest.offer_input(64);
     assert_eq!(guest.hears(), [(1, OPEN, 0)]);
+}
+
+/// A peer that has gone once `leaves` is set, as a read shows; another one is there already. No event
+/// tells of either, as none does of a socket that is closed before the event loop has looked at it.
+struct Leaving {
+    leaves: Arc<AtomicBool>,
+    peer: Option<u64>,
+}
+
+impl console::PortBackend for Leaving {
+    fn process_event(&mut self, _: bool) {
+        self.peer = self.peer.or(Some(2));
+    }
+
+    fn peer(&self) -> Option<u64> {
+        self.peer
+    }
+
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        if self.leaves.swap(false, Ordering::Relaxed) {
+            self.peer = None;
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        Err(ErrorKind::WouldBlock.into())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+}
+
+#[test]
+fn the_guest_hears_of_a_peer_whose_end_shows_while_somebody_types() {
+    let leaves = Arc::new(AtomicBool::new(false));
+    let (console, input) = with_port(Leaving {
+        leaves: leaves.clone(),
+        peer: Some(1),
+    });
+    let machine = Machine::new();
+    machine.add(console);
+    let mut guest = Guest::new(&machine);
+    guest.open();
+    guest.offer_input(64);
+    assert!(guest.hears().contains(&(1, OPEN, 1)));
+    leaves.store(true, Ordering::Relaxed);
+    input.push(b"");
+    assert_eq!(guest.hears(), [(1, OPEN, 0), (1, OPEN, 1)]);
 }
 
 #[test]

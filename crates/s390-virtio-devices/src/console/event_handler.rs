@@ -112,6 +112,7 @@ impl<T: Transport> MutEventSubscriber for Console<T> {
                 // An empty event means that somebody else took it, which loses nothing.
                 let _ = port.input.event.read();
                 self.process_queue(QueueRole::Rx(number));
+                self.follow_peer(number);
             }
             return;
         }
