@@ -14,6 +14,8 @@ use crate::{Progress, SignalDriver, Transport};
 
 /// Bytes moved at a time between guest memory and backend.
 const CHUNK: usize = 4096;
+/// Bytes printed before other devices get their turn: chains have any length.
+const TURN: usize = 64 * CHUNK;
 
 /// What a queue of a console is for.
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -172,7 +174,7 @@ impl<T: Transport> ConsoleHandler<T> {
     }
 
     /// Gives `backend` what the guest printed to a port, at once as far as there is room: drivers
-    /// spin until it is taken. The rest stays in the queue.
+    /// spin until it is taken. The rest stays in the queue; so does what is too much for one turn.
     ///
     /// # Errors
     ///
@@ -190,6 +192,7 @@ impl<T: Transport> ConsoleHandler<T> {
         ) else {
             return Ok(Progress::Idle);
         };
+        let mut left_in_turn = TURN;
         let progress = Drain {
             queue,
             memory,
@@ -211,12 +214,17 @@ impl<T: Transport> ConsoleHandler<T> {
                     metrics.tx_dropped.add(left);
                     break;
                 }
+                if left_in_turn == 0 && left > 0 {
+                    return Ok(Disposition::Later);
+                }
+                let most = chunk.len().min(left_in_turn);
                 let len = reader
-                    .read(&mut chunk)
+                    .read(&mut chunk[..most])
                     .map_err(|_| ChainError::Request("output that cannot be read"))?;
                 if len == 0 {
                     break;
                 }
+                left_in_turn -= len;
                 match write(backend, &chunk[..len], metrics) {
                     written if written < len => {
                         begun.bytes += written;
@@ -231,7 +239,10 @@ impl<T: Transport> ConsoleHandler<T> {
         if backend.flush().is_err() {
             metrics.tx_errors.inc();
         }
-        progress
+        match left_in_turn {
+            0 => progress.map(|_| Progress::More),
+            _ => progress,
+        }
     }
 
     /// Listens to the guest's control messages, as long as it takes the answers.

@@ -161,6 +161,25 @@ fn output_waits_for_room_and_nothing_is_printed_twice() {
     assert_eq!(handler.metrics.ports[0].tx_dropped.get(), 991 + 2);
 }
 
+/// A chain may have almost 4 GiB, and a queue 128 of them.
+#[test]
+fn output_without_end_leaves_others_their_turn() {
+    let (memory, signals) = (memory(), Arc::new(Recorder::default()));
+    let mut handler = handler(&memory, &signals);
+    let mut tx = queue::<BigEndian>(&memory, 0x4000, 8);
+    let piece: Vec<u8> = (0..0x8_0000u32).map(|i| (i % 251) as u8).collect();
+    memory.write_slice(&piece, GuestAddress(BUFFER)).unwrap();
+    tx.add_chain(&[Buffer::readable(BUFFER, 0x8_0000); 4]);
+    tx.add_chain(&[Buffer::readable(BUFFER, 5)]);
+    let (mut output, mut turns) = (Vec::new(), 0);
+    while handler.process_tx(0, &mut output).unwrap() == Progress::More {
+        turns += 1;
+        assert!(output.len() <= turns * TURN);
+    }
+    assert_eq!((turns, tx.used_idx()), (0x20_0000 / TURN, 2));
+    assert!(output == [&piece[..], &piece, &piece, &piece, &piece[..5]].concat());
+}
+
 #[test]
 fn what_a_backend_has_comes_behind_what_was_typed() {
     let (memory, signals) = (memory(), Arc::new(Recorder::default()));
