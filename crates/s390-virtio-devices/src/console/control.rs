@@ -165,6 +165,9 @@ impl<E: ByteOrder> Control<E> {
 
     fn say_size(&mut self) {
         if let Some(size) = self.size {
+            // One that waits is out of date.
+            let resize = E::u16(RESIZE).to_ne_bytes();
+            self.waiting.retain(|message| message[4..6] != resize);
             // Linux took the first for the rows for many years (until 5326ab737a47).
             let columns = E::u16(size.columns).to_ne_bytes();
             let rows = E::u16(size.rows).to_ne_bytes();
@@ -282,6 +285,18 @@ mod tests {
             said(&mut control),
             [[0, 0, 0, 0, 5, 0, 0, 0, 132, 0, 43, 0]]
         );
+    }
+
+    #[test]
+    fn of_many_sizes_the_last_one_waits() {
+        let mut control = control::<BigEndian>();
+        assert!(control.hear([0, 0, 0, 0, 0, 0, 0, 1]));
+        for columns in 1..1000 {
+            control.resize(ConsoleSize { columns, rows: 2 });
+        }
+        let said = said(&mut control);
+        assert_eq!(said.len(), 3);
+        assert_eq!(said[2], [0, 0, 0, 0, 0, 5, 0, 0, 3, 231, 0, 2]);
     }
 
     #[test]
