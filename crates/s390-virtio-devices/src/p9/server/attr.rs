@@ -3,7 +3,7 @@
 
 use rustix::fs::{
     chmodat, chownat, fstatvfs, ftruncate, makedev, utimensat, AtFlags, FileType, Gid, Mode,
-    OFlags, Timespec, Timestamps, Uid, UTIME_NOW, UTIME_OMIT,
+    OFlags, StatVfs, StatxFlags, Timespec, Timestamps, Uid, UTIME_NOW, UTIME_OMIT,
 };
 use rustix::io::Errno;
 use rustix::path::DecInt;
@@ -61,8 +61,10 @@ impl Share {
             // Before 1970 it is as the client gave it to Tsetattr.
             answer.u64(sec as u64).u64(nsec.into())
         };
+        // Not every file system knows when a file was created.
+        let born = StatxFlags::from_bits_retain(a.stx_mask).contains(StatxFlags::BTIME);
         let mut answer = Answer::default()
-            .u64(GETATTR_BASIC | GETATTR_BTIME)
+            .u64(GETATTR_BASIC | if born { GETATTR_BTIME } else { 0 })
             .qid(self.qid(&a))
             .u32(a.stx_mode.into())
             .u32(a.stx_uid)
@@ -136,19 +138,24 @@ impl Share {
 
     pub(super) fn statfs(&self, mut body: Body<'_>) -> Result<Answer> {
         let fid = self.session().fids.get(body.u32()?)?;
-        let s = fstatvfs(&*fid.node.fd)?;
-        let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-        Ok(Answer::default()
-            .u32(FILE_SYSTEM)
-            .u32(small(s.f_bsize))
-            .u64(s.f_blocks)
-            .u64(s.f_bfree)
-            .u64(s.f_bavail)
-            .u64(s.f_files)
-            .u64(s.f_ffree)
-            .u64(s.f_fsid)
-            .u32(small(s.f_namemax)))
+        Ok(file_system(&fstatvfs(&*fid.node.fd)?))
     }
+}
+
+/// The body of an Rstatfs.
+fn file_system(s: &StatVfs) -> Answer {
+    let small = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    Answer::default()
+        .u32(FILE_SYSTEM)
+        // Not `f_bsize`, which is only the best size of a transfer.
+        .u32(small(s.f_frsize))
+        .u64(s.f_blocks)
+        .u64(s.f_bfree)
+        .u64(s.f_bavail)
+        .u64(s.f_files)
+        .u64(s.f_ffree)
+        .u64(s.f_fsid)
+        .u32(small(s.f_namemax))
 }
 
 /// A time that is to be set: to what the client says, to now, or not at all.
@@ -164,4 +171,35 @@ fn time(wanted: bool, given: bool, (sec, nsec): (u64, u64)) -> Result<Timespec> 
         },
         (true, true) => return Err(Errno::INVAL),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::StatVfsMountFlags;
+
+    use super::*;
+
+    /// There is one size of a block in the answer, and the host may have two.
+    #[test]
+    fn blocks_are_counted_in_the_unit_that_the_answer_names() {
+        let answer = file_system(&StatVfs {
+            f_bsize: 1 << 20,
+            f_frsize: 4096,
+            f_blocks: 1000,
+            f_bfree: 900,
+            f_bavail: 800,
+            f_files: 7,
+            f_ffree: 6,
+            f_favail: 5,
+            f_fsid: 4,
+            f_flag: StatVfsMountFlags::empty(),
+            f_namemax: 255,
+        });
+        let mut body = super::super::wire::Body(&answer.0);
+        assert_eq!(body.u32(), Ok(FILE_SYSTEM));
+        assert_eq!(body.u32(), Ok(4096));
+        let numbers = [(); 6].map(|()| body.u64().unwrap());
+        assert_eq!(numbers, [1000, 900, 800, 7, 6, 4]);
+        assert_eq!(body.u32(), Ok(255));
+    }
 }

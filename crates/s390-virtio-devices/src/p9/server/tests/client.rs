@@ -97,6 +97,14 @@ impl Client {
         client
     }
 
+    /// With another share than that of the directory.
+    pub(super) fn of(share: Share) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let client = Client { directory, share };
+        client.begin();
+        client
+    }
+
     pub(super) fn writable() -> Self {
         Self::new(ShareOptions::default())
     }

@@ -6,6 +6,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 
+use rustix::fs::{statx, AtFlags, StatxFlags};
+
 use super::client::*;
 use super::*;
 
@@ -329,6 +331,19 @@ fn attributes() {
     let odd = body().u32(1).u32(0x1b0).u32(0).u32(0).u32(0).u64(0);
     let odd = odd.u64(0).u64(1_000_000_000).u64(0).u64(0);
     assert_eq!(client.ask(SETATTR, odd), Err(Errno::INVAL));
+}
+
+#[test]
+fn a_file_system_that_knows_no_births_tells_none() {
+    let share = Share::open("/proc/self".as_ref(), ShareOptions::default()).unwrap();
+    let mask = StatxFlags::BTIME;
+    let known = statx(CWD, "/proc/self/stat", AtFlags::empty(), mask).unwrap();
+    let known = StatxFlags::from_bits_retain(known.stx_mask).contains(mask);
+    let client = Client::of(share);
+    client.ok(WALK, walk(ROOT, 1, &["stat"]));
+    let answer = client.ok(GETATTR, body().u32(1).u64(0xfff));
+    let expected: u64 = if known { 0xfff } else { 0x7ff };
+    assert_eq!(answer[..8], expected.to_le_bytes());
 }
 
 #[test]
