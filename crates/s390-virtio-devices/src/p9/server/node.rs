@@ -50,6 +50,21 @@ impl Node {
     pub(super) fn attributes(&self) -> Result<Statx> {
         attributes(&self.fd)
     }
+
+    /// Its directory and name, if it still has that name.
+    pub(super) fn place(&self) -> Result<(&OwnedFd, &Name)> {
+        let (parent, name) = self.place.as_ref().ok_or(Errno::BUSY)?;
+        let (flags, mask) = (AtFlags::SYMLINK_NOFOLLOW, StatxFlags::INO);
+        let (there, own) = (
+            statx(&**parent, name.as_c_str(), flags, mask)?,
+            self.attributes()?,
+        );
+        match (device(&there), there.stx_ino) == (device(&own), own.stx_ino) {
+            true => Ok((parent, name)),
+            // Another file has it now.
+            false => Err(Errno::NOENT),
+        }
+    }
 }
 
 fn attributes(fd: &OwnedFd) -> Result<Statx> {

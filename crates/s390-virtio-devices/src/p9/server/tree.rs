@@ -171,9 +171,9 @@ impl Share {
         let number = body.u32()?;
         let (parent, name) = (self.directory(body.u32()?)?, body.name()?);
         let fid = self.session().fids.get(number)?;
-        let (old_parent, old_name) = fid.node.place.as_ref().ok_or(Errno::BUSY)?;
+        let (old_parent, old_name) = fid.node.place()?;
         renameat(
-            &**old_parent,
+            old_parent,
             old_name.as_c_str(),
             &*parent.node.fd,
             name.as_c_str(),
@@ -204,12 +204,12 @@ impl Share {
     pub(super) fn remove(&self, mut body: Body<'_>) -> Result<Answer> {
         let number = body.u32()?;
         let fid = self.session().fids.remove(number)?;
-        let (parent, name) = fid.node.place.as_ref().ok_or(Errno::BUSY)?;
+        let (parent, name) = fid.node.place()?;
         let flags = match fid.node.file_type {
             FileType::Directory => AtFlags::REMOVEDIR,
             _ => AtFlags::empty(),
         };
-        unlinkat(&**parent, name.as_c_str(), flags)?;
+        unlinkat(parent, name.as_c_str(), flags)?;
         Ok(Answer::default())
     }
 

@@ -288,6 +288,26 @@ fn clients_before_linux_3_0_rename_and_remove_by_fid() {
     assert_eq!(client.ask(CLUNK, body().u32(ROOT)), Err(Errno::BADF));
 }
 
+/// They know a file by the name that it had when they found it.
+#[test]
+fn no_other_file_is_renamed_or_removed_in_place_of_one_that_has_moved() {
+    let client = Client::writable();
+    let find = |fid| client.ok(WALK, walk(ROOT, fid, &["sub", "inner"]));
+    find(1);
+    find(2);
+    // By another fid, or by somebody on the host.
+    let name = body().u32(1).u32(ROOT).string(b"moved").unwrap();
+    client.ok(RENAME, name);
+    fs::write(client.path("sub/inner"), b"another").unwrap();
+    let name = body().u32(2).u32(ROOT).string(b"renamed").unwrap();
+    assert_eq!(client.ask(RENAME, name), Err(Errno::NOENT));
+    assert_eq!(client.ask(REMOVE, body().u32(2)), Err(Errno::NOENT));
+    assert_eq!(fs::read(client.path("sub/inner")).unwrap(), b"another");
+    assert_eq!(fs::read(client.path("moved")).unwrap(), b"inner");
+    client.ok(REMOVE, body().u32(1));
+    assert!(!client.path("moved").exists());
+}
+
 #[test]
 fn attributes() {
     let client = Client::writable();
