@@ -215,6 +215,21 @@ fn a_guest_that_is_gone_is_told_nothing() {
 }
 
 #[test]
+fn a_message_that_cannot_be_sent_takes_no_other_along() {
+    let world = World::new();
+    let machine = &world.machine;
+    let _queue = queue(machine, BALLOON, 0);
+    machine.bus.pause();
+    machine.bus.announce_unchecked(world.balloon_id).unwrap();
+    world.balloon.lock().unwrap().set_target(0x2000).unwrap();
+    machine.bus.config_changed(world.balloon_id).unwrap();
+    machine.refuse_interrupts(true);
+    assert!(machine.bus.resume().is_err());
+    machine.refuse_interrupts(false);
+    assert_eq!(machine.driver(BALLOON).config(), [2, 0, 0, 0, 0, 0, 0, 0]);
+}
+
+#[test]
 fn a_rate_limit_that_ends_during_a_pause_is_noticed_after() {
     let machine = Machine::new();
     let (link, peer) = DatagramLink::pair().unwrap();

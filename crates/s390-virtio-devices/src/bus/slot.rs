@@ -230,13 +230,15 @@ impl<M: GuestMemory + Send + Sync + 'static> Slot<M> {
     pub(super) fn resume(&self) -> Result<(), BusError> {
         let before = std::mem::take(&mut *lock(&self.pause));
         lock(&self.device).resume();
-        if before.added {
-            self.announce()?;
-        }
-        if before.config_changed {
-            self.config_changed()?;
-        }
-        Ok(())
+        let announced = match before.added {
+            true => self.announce(),
+            false => Ok(()),
+        };
+        let told = match before.config_changed {
+            true => self.config_changed(),
+            false => Ok(()),
+        };
+        announced.and(told)
     }
 
     /// See [`VirtioBus::announce`](super::VirtioBus::announce).
