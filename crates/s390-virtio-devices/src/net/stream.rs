@@ -126,7 +126,7 @@ impl StreamLink {
     /// Gives the connection up, which takes the socket out of the epoll too.
     fn disconnect(&mut self, why: io::Error) -> io::Error {
         self.socket = None;
-        (self.start, self.end) = (0, 0);
+        self.forget_rest();
         self.unsent.clear();
         if let Err(error) = self.timer.reset(RETRY, Some(RETRY)) {
             log::error!("{self}: never again: {error}");
@@ -193,6 +193,20 @@ impl StreamLink {
         }
         let first = self.start + PREFIX;
         Ok((rest.len() >= len).then_some(first..first + len))
+    }
+
+    /// Forgets what has arrived behind the last whole frame: nothing follows that belongs to it.
+    fn forget_rest(&mut self) {
+        let mut end = self.start;
+        while let Some((prefix, rest)) = self.received[end..self.end].split_first_chunk::<PREFIX>()
+        {
+            let len = u32::from_be_bytes(*prefix) as usize;
+            if len > MAX_FRAME || len > rest.len() {
+                break;
+            }
+            end += PREFIX + len;
+        }
+        self.end = end;
     }
 
     /// Receives once; `WouldBlock` if nothing has arrived.
@@ -470,6 +484,31 @@ mod tests {
         let mut sent = [0; PREFIX + 78];
         peer.read_exact(&mut sent).unwrap();
         assert_eq!(sent[..], framed(&frame(78)));
+    }
+
+    #[test]
+    fn frames_that_have_arrived_stay_when_the_connection_goes() {
+        let mut bench = bench();
+        for len in [60, 61, 62] {
+            bench.peer.write_all(&framed(&frame(len))).unwrap();
+        }
+        bench.peer.write_all(&framed(&frame(63))[..30]).unwrap();
+        assert_eq!(read(&mut bench.link).unwrap(), frame(60));
+        drop(bench.peer);
+        assert_eq!(
+            kind(write(&mut bench.link, &frame(60))),
+            ErrorKind::NotConnected
+        );
+        assert_eq!(read(&mut bench.link).unwrap(), frame(61));
+        while !bench.link.is_connected() {
+            wait(&mut bench.link);
+        }
+        let (mut peer, _) = bench.listener.accept().unwrap();
+        peer.write_all(&framed(&frame(64))).unwrap();
+        // Of the last one only a part had come.
+        for len in [62, 64] {
+            assert_eq!(read(&mut bench.link).unwrap(), frame(len));
+        }
     }
 
     #[test]
