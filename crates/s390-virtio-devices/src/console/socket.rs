@@ -2,6 +2,7 @@
 //! A port behind a listening Unix stream socket, with one client at a time.
 
 use std::io::{self, ErrorKind, Read};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixListener;
 
@@ -87,13 +88,17 @@ impl SocketPort {
         Ok(())
     }
 
-    /// The result of a call on the client's socket, which may be its last.
+    /// The result of a call on the client's socket, which may be its last. What it has sent is to be
+    /// read nevertheless.
     fn checked(&mut self, result: io::Result<usize>) -> io::Result<usize> {
-        if let Err(error) = &result {
+        if let (Err(error), Some(client)) = (&result, &mut self.client) {
             if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) {
                 log::debug!("{}: the client has gone: {error}", self.name);
-                // Closing takes it out of the epoll too.
-                self.client = None;
+                client.has_gone = true;
+                if !matches!(client.socket.peek(&mut [MaybeUninit::uninit()]), Ok(1..)) {
+                    // Closing takes it out of the epoll too.
+                    self.client = None;
+                }
             }
         }
         result
@@ -223,6 +228,28 @@ mod tests {
         port.process_event(false);
         assert_eq!(port.peer(), Some(2));
         assert_eq!(read(&mut port), Err(ErrorKind::WouldBlock));
+    }
+
+    #[test]
+    fn what_a_client_has_sent_is_read_although_it_takes_nothing_any_more() {
+        let (mut port, connect) = port();
+        let mut first = connect();
+        port.process_event(true);
+        first.write_all(b"hello").unwrap();
+        drop(first);
+        assert_eq!(port.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
+        assert_eq!(port.peer(), Some(1));
+        assert_eq!(read(&mut port).unwrap(), b"hello");
+        assert_eq!(read(&mut port), Err(ErrorKind::UnexpectedEof));
+        assert_eq!(port.peer(), None);
+        // Unless nobody wants it.
+        let mut second = connect();
+        port.process_event(true);
+        second.write_all(b"hello").unwrap();
+        drop(second);
+        assert!(port.write(b"x").is_err());
+        port.process_event(false);
+        assert_eq!(port.peer(), None);
     }
 
     #[test]
