@@ -16,6 +16,7 @@ pub mod p9;
 mod pool;
 pub mod rate_limiter;
 pub mod rng;
+mod slots;
 #[cfg(test)]
 mod test_utils;
 

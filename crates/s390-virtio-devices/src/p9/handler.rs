@@ -15,6 +15,7 @@ use super::metrics::P9Metrics;
 use super::server::{Answered, Header, Outcome, HEADER_LEN, RLERROR_LEN};
 use crate::buffers::Buffers;
 use crate::drain::{ChainError, Disposition, Drain, HandlerError};
+use crate::slots::Slots;
 use crate::{Progress, SignalDriver, Transport};
 
 /// Serves the request queue of an active 9P device. Its chains are a message to read and room for
@@ -29,9 +30,7 @@ pub struct P9Handler<T: Transport> {
 
 /// Requests that the engine has.
 struct Requests {
-    /// By the slot that the engine knows them by.
-    in_flight: Vec<Option<(DescriptorChain, Header)>>,
-    free: Vec<u16>,
+    in_flight: Slots<(DescriptorChain, Header)>,
     /// A chain waits for a slot.
     full: bool,
     /// For the log.
@@ -61,8 +60,7 @@ impl<T: Transport> P9Handler<T> {
             driver: driver.clone(),
             metrics,
             requests: Requests {
-                in_flight: (0..slots).map(|_| None).collect(),
-                free: (0..slots).rev().collect(),
+                in_flight: Slots::new(slots),
                 full: false,
                 driver,
             },
@@ -71,7 +69,7 @@ impl<T: Transport> P9Handler<T> {
 
     /// Requests that the engine works on.
     pub fn in_flight(&self) -> usize {
-        self.requests.in_flight.len() - self.requests.free.len()
+        self.requests.in_flight.len()
     }
 
     /// Gives back what is answered, and begins what is in the queue.
@@ -134,11 +132,9 @@ impl Requests {
     ) -> Result<u16, HandlerError> {
         let mut used = 0;
         while let Some((slot, answered)) = engine.next_answer() {
-            let in_flight = self.in_flight.get_mut(usize::from(slot));
-            let Some((chain, header)) = in_flight.and_then(Option::take) else {
+            let Some((chain, header)) = self.in_flight.take(slot) else {
                 continue;
             };
-            self.free.push(slot);
             self.finish(&chain, drain.memory, header, answered, metrics)
                 .and_then(|()| drain.give_back(&chain, answered.len))
                 .map_err(|error| drain.error(error))?;
@@ -156,7 +152,7 @@ impl Requests {
         engine: &Engine,
         metrics: &P9Metrics,
     ) -> Result<Disposition, ChainError> {
-        let Some(&slot) = self.free.last() else {
+        let Some(slot) = self.in_flight.next_tag() else {
             self.full = true;
             return Ok(Disposition::Later);
         };
@@ -180,8 +176,7 @@ impl Requests {
                 Ok(Disposition::Used(answered.len))
             }
             Poll::Pending => {
-                self.free.pop();
-                self.in_flight[usize::from(slot)] = Some((chain.clone(), header));
+                self.in_flight.put((chain.clone(), header));
                 Ok(Disposition::Kept)
             }
         }
