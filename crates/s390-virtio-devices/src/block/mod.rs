@@ -11,6 +11,7 @@ mod event_handler;
 mod handler;
 mod image;
 mod metrics;
+mod plan;
 mod qcow2;
 mod raw_file;
 mod request;
