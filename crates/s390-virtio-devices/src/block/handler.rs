@@ -41,6 +41,8 @@ struct Requests {
     driver: Arc<dyn SignalDriver>,
     /// The flush that ends write-back is in flight.
     flushing: bool,
+    /// It failed, and the driver has not been told.
+    not_durable: Option<io::Error>,
     /// A chain waits for what is in flight.
     full: bool,
 }
@@ -79,6 +81,7 @@ impl<T: Transport> BlockHandler<T> {
                 in_flight: Slots::new(MAX_IN_FLIGHT),
                 write_through: driver_features >> VIRTIO_BLK_F_FLUSH & 1 == 0,
                 flushing: false,
+                not_durable: None,
                 full: false,
             },
         }
@@ -169,7 +172,7 @@ impl Requests {
                 }
                 Some(InFlight::LastFlush) => {
                     self.flushing = false;
-                    self.flushed(&completion.result, metrics);
+                    self.flushed(completion.result, metrics);
                 }
                 None => {}
             }
@@ -223,7 +226,15 @@ impl Requests {
             metrics.throttled.inc();
             return Ok(Disposition::Later);
         }
-        match disk.engine.submit(tag, operation) {
+        let lost = match operation.is_durable() {
+            true => self.not_durable.take(),
+            false => None,
+        };
+        let result = match lost {
+            Some(error) => Poll::Ready(Err(error)),
+            None => disk.engine.submit(tag, operation),
+        };
+        match result {
             Poll::Ready(result) => {
                 let len = self.finish(chain, memory, job, result, metrics)?;
                 Ok(Disposition::Used(len))
@@ -241,7 +252,7 @@ impl Requests {
         if disk.flush_due && self.in_flight.len() == 0 {
             disk.flush_due = false;
             match disk.engine.submit(tag, Operation::Flush) {
-                Poll::Ready(result) => self.flushed(&result, metrics),
+                Poll::Ready(result) => self.flushed(result, metrics),
                 Poll::Pending => {
                     self.in_flight.put(InFlight::LastFlush);
                     self.flushing = true;
@@ -251,15 +262,17 @@ impl Requests {
         !disk.flush_due && !self.flushing
     }
 
-    /// Nobody is told if the last flush of a cache fails: the driver asked for none.
-    fn flushed(&self, result: &io::Result<()>, metrics: &BlockMetrics) {
+    /// The driver asked for no flush whose failure it could be told. So the next request whose success
+    /// would promise that what was written is durable fails instead.
+    fn flushed(&mut self, result: io::Result<()>, metrics: &BlockMetrics) {
         if let Err(error) = result {
             let job = Job {
                 action: Action::Flush,
                 sector: 0,
                 bytes: 0,
             };
-            self.log(job, error, metrics);
+            self.log(job, &error, metrics);
+            self.not_durable = Some(error);
         }
     }
 

@@ -98,6 +98,15 @@ impl Operation {
 }
 
 impl Operation {
+    /// Whether what it or earlier ones wrote is durable when it is done.
+    pub(super) fn is_durable(&self) -> bool {
+        match self {
+            Operation::Read { .. } | Operation::Discard(_) => false,
+            Operation::Flush => true,
+            Operation::Write { durable, .. } | Operation::WriteZeroes { durable, .. } => *durable,
+        }
+    }
+
     /// Bytes that it moves.
     fn bytes(&self) -> u64 {
         match self {

@@ -174,6 +174,15 @@ impl<'a, E: ByteOrder> Bench<'a, E> {
         assert_eq!(self.signals.take_used(), [0]);
         (status(self.memory), used.len)
     }
+
+    /// Turns the cache off, so that it is flushed, in vain, when the next request begins.
+    fn lose_the_cache(&mut self) {
+        self.disk.set_write_back(false);
+        self.ram.fails.store(true, Ordering::SeqCst);
+        self.request(VIRTIO_BLK_T_GET_ID, 0, &[]);
+        self.ram.fails.store(false, Ordering::SeqCst);
+        assert_eq!(self.ram.flushes(), 1);
+    }
 }
 
 fn reads_and_writes<E: ByteOrder>() {
@@ -652,14 +661,56 @@ fn requests_wait_until_a_cache_that_was_turned_off_is_flushed() {
     finish(0);
     finish(0);
     process("");
-    // The storage fails, and all goes on.
+    // The storage fails: so does the write that waited, and all goes on.
     mode(0);
     write();
     process("F");
     bench.ram.fails.store(true, Ordering::SeqCst);
     finish(0);
+    process("");
+    assert_eq!(status(&memory), VIRTIO_BLK_S_IOERR);
+    write();
     process("D");
     assert_eq!(bench.handler.in_flight(), 1);
+}
+
+#[test]
+fn a_cache_that_cannot_be_flushed_fails_what_would_be_durable() {
+    let memory = memory();
+    let data = [Buffer::readable(DATA, 512)];
+    memory
+        .write_slice(&segment(0, 1, 0), GuestAddress(DATA))
+        .unwrap();
+    let room = [Buffer::writable(DATA + 0x1000, 512)];
+    let one = [Buffer::readable(DATA, 16)];
+    for (kind, buffers) in [
+        (VIRTIO_BLK_T_OUT, &data[..]),
+        (VIRTIO_BLK_T_WRITE_ZEROES, &one[..]),
+        (VIRTIO_BLK_T_FLUSH, &[]),
+    ] {
+        let mut bench = Bench::<BigEndian>::new(&memory, FLUSH);
+        let before = bench.ram.content();
+        bench.lose_the_cache();
+        // A read says nothing of what is durable.
+        assert_eq!(bench.request(VIRTIO_BLK_T_IN, 0, &room).0, VIRTIO_BLK_S_OK);
+        assert_eq!(
+            bench.request(kind, 0, buffers).0,
+            VIRTIO_BLK_S_IOERR,
+            "{kind}"
+        );
+        assert_eq!(bench.ram.content(), before);
+        // Once, as the host says it once.
+        assert_eq!(bench.request(kind, 0, buffers).0, VIRTIO_BLK_S_OK, "{kind}");
+    }
+    // Nor does a write, if the cache is on again.
+    let mut bench = Bench::<BigEndian>::new(&memory, FLUSH);
+    bench.lose_the_cache();
+    bench.disk.set_write_back(true);
+    assert_eq!(bench.request(VIRTIO_BLK_T_OUT, 0, &data).0, VIRTIO_BLK_S_OK);
+    assert_eq!(
+        bench.request(VIRTIO_BLK_T_FLUSH, 0, &[]).0,
+        VIRTIO_BLK_S_IOERR
+    );
 }
 
 #[test]
