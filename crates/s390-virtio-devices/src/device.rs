@@ -136,7 +136,7 @@ pub trait VirtioDevice<T: Transport>: Send {
     /// until it is activated again.
     fn reset(&mut self);
 
-    /// Gives back what is in flight, and begins nothing more until [`resume`](Self::resume): after
+    /// Waits for what is being done, and begins nothing more until [`resume`](Self::resume): after
     /// the return the device touches neither queues nor memory and signals nothing. Events wait
     /// meanwhile, those of the queues and those of the other side: nothing of either is lost. A
     /// device that is activated or reset while it is paused stays paused.

@@ -38,7 +38,7 @@ fn status_byte(machine: &Machine) -> u8 {
 struct Gate {
     open: Mutex<bool>,
     opened: Condvar,
-    waiting: AtomicUsize,
+    reads: AtomicUsize,
     writes: AtomicUsize,
     flushes: AtomicUsize,
 }
@@ -53,7 +53,7 @@ impl Gate {
     }
 
     fn wait_for_reader(&self) {
-        while self.waiting.load(Ordering::SeqCst) == 0 {
+        while self.reads.load(Ordering::SeqCst) == 0 {
             std::thread::yield_now();
         }
     }
@@ -61,7 +61,7 @@ impl Gate {
 
 impl BlockBackend for Gated {
     fn size(&self) -> u64 {
-        4096
+        64 << 20
     }
 
     fn is_read_only(&self) -> bool {
@@ -73,7 +73,7 @@ impl BlockBackend for Gated {
     }
 
     fn read(&self, data: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
-        self.0.waiting.fetch_add(1, Ordering::SeqCst);
+        self.0.reads.fetch_add(1, Ordering::SeqCst);
         let open = self.0.open.lock().unwrap();
         drop(self.0.opened.wait_while(open, |open| !*open).unwrap());
         for slice in data {
@@ -269,6 +269,38 @@ fn features_accepted_with_driver_ok_leave_requests_in_flight_alone() {
         assert_eq!(gate.writes.load(Ordering::SeqCst), 2);
         assert_eq!(gate.flushes.load(Ordering::SeqCst), 1);
         assert_eq!(driver.status(), 7);
+    }
+}
+
+#[test]
+fn a_pause_waits_for_a_piece_of_a_large_request() {
+    for (engine, begun) in [(EngineKind::Threads, 1), (EngineKind::Inline, 8)] {
+        let machine = Machine::new();
+        let (disk, gate) = gated(engine);
+        machine.add(disk);
+        let mut queue = start(&machine, FLUSH);
+        let [header, _, status] = read_request(&machine, 0);
+        // 40 MiB, in pieces of 4 MiB, of which an event loop does eight at a time.
+        let mut request = vec![header];
+        request.extend([Buffer::writable(0x2_0000, 512 << 10); 80]);
+        request.push(status);
+        queue.add(&request);
+        queue.kick();
+        if engine == EngineKind::Inline {
+            gate.open();
+        }
+        machine.run_one_turn();
+        gate.wait_for_reader();
+        gate.open();
+        machine.bus.pause();
+        machine.run_events();
+        std::thread::sleep(Duration::from_millis(10));
+        machine.run_events();
+        assert_eq!(gate.reads.load(Ordering::SeqCst), begun);
+        assert_eq!(queue.used(), None);
+        machine.bus.resume().unwrap();
+        assert_eq!(wait(&machine, &mut queue), (40 << 20) + 1);
+        assert_eq!(gate.reads.load(Ordering::SeqCst), 10);
     }
 }
 

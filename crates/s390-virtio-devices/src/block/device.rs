@@ -15,7 +15,7 @@ use vmm_sys_util::eventfd::EventFd;
 use super::backend::BlockBackend;
 use super::config::{Config, CONFIG_LEN, WRITEBACK};
 use super::disk::{BlockOptions, Disk};
-use super::engine::{Engine, EngineKind};
+use super::engine::EngineKind;
 use super::handler::BlockHandler;
 use super::metrics::BlockMetrics;
 use crate::device::copy_config;
@@ -120,9 +120,9 @@ impl<T: Transport> Block<T> {
         self.disk.write_back
     }
 
-    /// Waits for what is in flight and gives it back.
+    /// Waits for what has begun, and gives back what is done.
     fn settle(&mut self) {
-        self.disk.engine.wait();
+        self.disk.engine.settle();
         if let Some(handler) = &mut self.handler {
             let result = handler.complete(&mut self.disk).map(|()| Progress::Idle);
             self.follow(result);

@@ -4,7 +4,6 @@
 use event_manager::{EventOps, EventSet, Events, MutEventSubscriber};
 
 use super::device::Block;
-use super::engine::Engine;
 use crate::Transport;
 
 /// The engine has completions. (0 is the request queue.)
@@ -15,10 +14,8 @@ const LIMITER: u32 = 2;
 impl<T: Transport> MutEventSubscriber for Block<T> {
     fn init(&mut self, ops: &mut EventOps<'_>) {
         let limiter = Events::with_data(&self.disk.limiter, LIMITER, EventSet::IN);
-        let engine = self.disk.engine.event();
-        let engine = engine.map(|event| Events::with_data(event, ENGINE, EventSet::IN));
-        let others: Vec<_> = engine.into_iter().chain([limiter]).collect();
-        self.events.register(&others, ops);
+        let engine = Events::with_data(self.disk.engine.event(), ENGINE, EventSet::IN);
+        self.events.register(&[engine, limiter], ops);
     }
 
     fn process(&mut self, events: Events, ops: &mut EventOps<'_>) {
@@ -27,10 +24,8 @@ impl<T: Transport> MutEventSubscriber for Block<T> {
         }
         match events.data() {
             ENGINE => {
-                if let Some(event) = self.disk.engine.event() {
-                    // An empty event means that somebody else took it, which loses nothing.
-                    let _ = event.read();
-                }
+                // An empty event means that somebody else took it, which loses nothing.
+                let _ = self.disk.engine.event().read();
             }
             LIMITER => self.disk.limiter.expired(),
             _ => self.events.take(0),

@@ -14,7 +14,7 @@ use vm_memory::GuestMemory;
 
 use super::config::WRITEBACK;
 use super::disk::Disk;
-use super::engine::{Engine, Operation, MAX_IN_FLIGHT};
+use super::engine::{Operation, MAX_IN_FLIGHT};
 use super::metrics::BlockMetrics;
 use super::plan::{plan, Action, Job, Plan};
 use super::request::Request;

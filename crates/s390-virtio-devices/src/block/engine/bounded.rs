@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! An engine that is given a bounded amount of data at a time, however much the guest asks for: a
-//! RESET waits for what is in flight, and so do the event loop and every other device meanwhile.
+//! RESET and a pause wait for what has begun, and so do the event loop and every other device
+//! meanwhile.
 
 use std::collections::VecDeque;
 use std::io;
@@ -23,9 +24,9 @@ pub(in crate::block) struct Bounded {
     pieces: Vec<Option<Piece>>,
     /// Bytes of these.
     in_flight: u64,
-    /// For an engine that does a piece while it is submitted: what goes on in the next turn, and
-    /// the bytes done in this one.
+    /// What goes on in the next turn.
     later: VecDeque<(u16, Operation)>,
+    /// Bytes done in this one, by an engine that does a piece while it is submitted.
     done: u64,
     completions: VecDeque<Completion>,
     /// For an engine that has none.
@@ -59,24 +60,16 @@ impl Bounded {
     /// Whether another operation may be submitted now. If not, one may when another completes; or,
     /// if none is in flight, in the next turn.
     pub(in crate::block) fn has_room(&self) -> bool {
-        self.in_flight + self.done < MAX_BYTES
+        let later = self.later.len() as u64 * PIECE;
+        self.in_flight + self.done.max(later) < MAX_BYTES
     }
 
-    /// Goes on with what was put off, up to so many bytes.
-    fn go_on(&mut self, max: u64) {
-        while self.done < max {
-            let Some((tag, operation)) = self.later.pop_front() else {
-                break;
-            };
-            if let Poll::Ready(result) = self.submit(tag, operation) {
-                self.completions.push_back(Completion { tag, result });
-            }
-        }
-    }
-}
-
-impl Engine for Bounded {
-    fn submit(&mut self, tag: u16, mut operation: Operation) -> Poll<io::Result<()>> {
+    /// Begins an operation, or does it.
+    pub(in crate::block) fn submit(
+        &mut self,
+        tag: u16,
+        mut operation: Operation,
+    ) -> Poll<io::Result<()>> {
         let rest = operation.split_off(PIECE);
         let bytes = operation.bytes();
         match self.engine.submit(tag, operation) {
@@ -100,54 +93,66 @@ impl Engine for Bounded {
         }
     }
 
-    fn start(&mut self) {
-        self.go_on(MAX_BYTES);
-        self.done = 0;
-        if !self.later.is_empty() {
-            // Only a counter that is full fails, and then the event is set anyway.
-            let _ = self.event.write(1);
+    /// Goes on with what was put off, and hands the host what was submitted.
+    pub(in crate::block) fn start(&mut self) {
+        while self.done < MAX_BYTES {
+            let Some((tag, operation)) = self.later.pop_front() else {
+                break;
+            };
+            if let Poll::Ready(result) = self.submit(tag, operation) {
+                self.completions.push_back(Completion { tag, result });
+            }
         }
+        self.done = 0;
         self.engine.start();
+        self.wake_for_later();
     }
 
-    fn next_completion(&mut self) -> Option<Completion> {
+    /// The next operation that is done.
+    pub(in crate::block) fn next_completion(&mut self) -> Option<Completion> {
         if let Some(completion) = self.completions.pop_front() {
             return Some(completion);
         }
-        while let Some(Completion { tag, result }) = self.engine.next_completion() {
-            let slot = self.pieces.get_mut(usize::from(tag));
-            let Some(Piece { bytes, rest }) = slot.and_then(Option::take) else {
-                continue;
+        while let Some((completion, rest)) = self.next_piece() {
+            let Some(rest) = rest else {
+                return Some(completion);
             };
-            self.in_flight -= bytes;
-            match (result, rest) {
-                (Ok(()), Some(rest)) => match self.submit(tag, rest) {
-                    Poll::Pending => self.engine.start(),
-                    Poll::Ready(result) => return Some(Completion { tag, result }),
-                },
-                (result, _) => return Some(Completion { tag, result }),
+            let tag = completion.tag;
+            match self.submit(tag, rest) {
+                Poll::Pending => self.engine.start(),
+                Poll::Ready(result) => return Some(Completion { tag, result }),
             }
         }
         None
     }
 
-    fn wait(&mut self) {
-        let mut ended = VecDeque::new();
-        loop {
-            self.engine.wait();
-            while let Some(completion) = self.next_completion() {
-                ended.push_back(completion);
+    /// The next piece that the engine has done, and what follows: nothing after a failure.
+    fn next_piece(&mut self) -> Option<(Completion, Option<Operation>)> {
+        while let Some(completion) = self.engine.next_completion() {
+            let slot = self.pieces.get_mut(usize::from(completion.tag));
+            if let Some(Piece { bytes, rest }) = slot.and_then(Option::take) {
+                self.in_flight -= bytes;
+                let rest = rest.filter(|_| completion.result.is_ok());
+                return Some((completion, rest));
             }
-            if self.later.is_empty() && self.pieces.iter().all(Option::is_none) {
-                break;
-            }
-            self.go_on(u64::MAX);
         }
-        self.done = 0;
-        self.completions = ended;
+        None
     }
 
-    fn cancel(&mut self) {
+    /// Waits for the pieces that have begun, and puts off what follows.
+    pub(in crate::block) fn settle(&mut self) {
+        self.engine.wait();
+        while let Some((completion, rest)) = self.next_piece() {
+            match rest {
+                Some(rest) => self.later.push_back((completion.tag, rest)),
+                None => self.completions.push_back(completion),
+            }
+        }
+        self.wake_for_later();
+    }
+
+    /// Waits for the pieces that have begun, and forgets all operations.
+    pub(in crate::block) fn cancel(&mut self) {
         self.later.clear();
         self.pieces.fill_with(|| None);
         self.engine.cancel();
@@ -155,12 +160,21 @@ impl Engine for Bounded {
         (self.in_flight, self.done) = (0, 0);
     }
 
-    fn set_name(&mut self, name: &str) {
+    /// For [`Engine::set_name`].
+    pub(in crate::block) fn set_name(&mut self, name: &str) {
         self.engine.set_name(name);
     }
 
-    fn event(&self) -> Option<&EventFd> {
-        self.engine.event().or(Some(&self.event))
+    /// Readable when there are completions, or something to go on with.
+    pub(in crate::block) fn event(&self) -> &EventFd {
+        self.engine.event().unwrap_or(&self.event)
+    }
+
+    fn wake_for_later(&self) {
+        if !self.later.is_empty() {
+            // Only a counter that is full fails, and then the event is set anyway.
+            let _ = self.event().write(1);
+        }
     }
 }
 
@@ -256,14 +270,24 @@ mod tests {
         }
     }
 
+    /// Waits for an operation.
+    fn next(engine: &mut Bounded) -> Completion {
+        loop {
+            if let Some(completion) = engine.next_completion() {
+                return completion;
+            }
+            engine.start();
+            engine.settle();
+        }
+    }
+
     /// The result of one operation.
     fn run(engine: &mut Bounded, operation: Operation) -> io::Result<()> {
         match engine.submit(9, operation) {
             Poll::Ready(result) => result,
             Poll::Pending => {
                 engine.start();
-                engine.wait();
-                let completion = engine.next_completion().unwrap();
+                let completion = next(engine);
                 assert_eq!(completion.tag, 9);
                 assert!(engine.next_completion().is_none() && engine.has_room());
                 completion.result
@@ -348,7 +372,9 @@ mod tests {
                 tag += 1;
             }
             assert_eq!(u64::from(tag), MAX_BYTES / PIECE);
-            engine.wait();
+            for _ in 0..tag {
+                next(&mut engine);
+            }
             let wanted = 25 * usize::from(tag);
             assert_eq!(log.take().len(), wanted);
             assert!(engine.has_room());
@@ -370,10 +396,10 @@ mod tests {
             if engine.next_completion().is_some() {
                 break;
             }
-            assert_eq!(engine.event().unwrap().read().unwrap(), 1);
+            assert_eq!(engine.event().read().unwrap(), 1);
         }
         assert_eq!(turns, 3);
-        assert!(engine.event().unwrap().read().is_err());
+        assert!(engine.event().read().is_err());
         assert_eq!(memory.read_obj::<u8>(GuestAddress(0)).unwrap(), 16);
     }
 }

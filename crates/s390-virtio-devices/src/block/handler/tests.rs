@@ -13,7 +13,7 @@ use virtio_bindings::virtio_blk::{
 use vm_memory::{Bytes, GuestAddress, VolatileSlice};
 
 use super::*;
-use crate::block::engine::Completion;
+use crate::block::engine::{Completion, Engine};
 use crate::block::{BlockBackend, BlockOptions, EngineKind};
 use crate::rate_limiter::{Rate, RateLimits};
 use crate::test_utils::{bytes, memory, queue, Memory, Recorder, TestTransport};
@@ -772,7 +772,7 @@ fn what_a_request_wrote_is_marked_dirty() {
             region.bitmap().dirty_at(addr as usize)
         };
         handler.process(&mut disk).unwrap();
-        disk.engine.wait();
+        disk.engine.settle();
         handler.process(&mut disk).unwrap();
         assert!(mock.driver().pop_used().unwrap().is_some());
         let marks = [0x2_0000, 0x2_1fff, STATUS, 0x2_2000, 0x3_0000].map(dirty);
@@ -905,7 +905,7 @@ fn a_turn_takes_a_bounded_amount_of_data() {
                 assert_eq!(progress == Progress::More, turns == 1);
             }
             assert!(handler.in_flight() <= 8);
-            disk.engine.wait();
+            disk.engine.settle();
         }
         // Nothing was forgotten, and nobody has to wake the handler.
         assert_eq!(handler.process(&mut disk).unwrap(), Progress::Idle);
