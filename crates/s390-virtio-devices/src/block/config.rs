@@ -49,10 +49,10 @@ impl Config {
         bytes[19] = SECTORS;
 
         // Sizes of the topology are in logical blocks.
-        let logical = self.topology.logical_block.max(1);
+        let logical = self.topology.logical_block;
         let blocks = |bytes: u32| bytes / logical;
         bytes[20..24].copy_from_slice(&u32_bytes(logical));
-        bytes[24] = blocks(self.topology.physical_block).max(1).ilog2() as u8;
+        bytes[24] = blocks(self.topology.physical_block).ilog2() as u8;
         // The alignment offset, at 25, is 0.
         let min_io = u16::try_from(blocks(self.topology.min_io)).unwrap_or(u16::MAX);
         bytes[26..28].copy_from_slice(&u16_bytes(min_io));
@@ -127,11 +127,34 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_may_be_larger_than_its_geometry() {
+    fn sizes_are_in_logical_blocks() {
         let config = Config {
-            size: 1 << 50,
+            topology: Topology {
+                logical_block: 2048,
+                ..CONFIG.topology
+            },
             ..CONFIG
         };
-        assert_eq!(config.bytes::<BigEndian>()[16..18], [0xff; 2]);
+        let bytes = config.bytes::<BigEndian>();
+        // Where discards begin, and only that, is in sectors.
+        assert_eq!(bytes[20..24], 2048u32.to_be_bytes());
+        assert_eq!(bytes[24..28], [1, 0, 0, 32]);
+        assert_eq!(bytes[28..32], 512u32.to_be_bytes());
+        assert_eq!(bytes[44..48], 4u32.to_be_bytes());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_the_largest_that_does() {
+        let config = Config {
+            size: 1 << 50,
+            topology: Topology {
+                min_io: 1 << 31,
+                ..CONFIG.topology
+            },
+            ..CONFIG
+        };
+        let bytes = config.bytes::<BigEndian>();
+        // Cylinders, and the smallest request.
+        assert_eq!([&bytes[16..18], &bytes[26..28]], [[0xff; 2]; 2]);
     }
 }

@@ -152,7 +152,7 @@ impl Disk {
     pub(super) fn set_write_back(&mut self, write_back: bool) {
         if self.write_back != write_back {
             self.write_back = write_back;
-            self.flush_due = !write_back && !self.backend.is_read_only();
+            self.flush_due = !write_back;
             let mode = if write_back { "on" } else { "off" };
             log::debug!("{}: write cache {mode}", self.name);
         }

@@ -43,7 +43,7 @@ struct Requests {
     flushing: bool,
     /// It failed, and the driver has not been told.
     not_durable: Option<io::Error>,
-    /// A chain waits for what is in flight.
+    /// A chain waits for room.
     full: bool,
 }
 
@@ -139,11 +139,9 @@ impl<T: Transport> BlockHandler<T> {
             used += done;
             disk.engine.start();
             // Some are done by now: one interruption less.
-            let done = requests.complete(&mut drain, disk, metrics)?;
-            used += done;
-            // If nothing is in flight, no completion wakes the handler.
-            let idle = requests.in_flight.len() == 0;
-            progress = match requests.full && (done > 0 || idle) {
+            used += requests.complete(&mut drain, disk, metrics)?;
+            // If nothing is in flight, no completion's event brings another turn.
+            progress = match requests.full && requests.in_flight.len() == 0 {
                 true => Progress::More,
                 false => stopped,
             };
@@ -200,7 +198,6 @@ impl Requests {
             disk.set_write_back(mode != [0]);
         }
         if !self.cache_is_clean(tag, disk, metrics) {
-            self.full = true;
             return Ok(Disposition::Later);
         }
         let mut request = Request::parse::<T::Order>(chain, memory)?;
@@ -315,7 +312,6 @@ impl Requests {
     /// Forgets what was in flight, after the engine was told to do so. Reads may have been done
     /// already, in part or in whole.
     fn forget<M: GuestMemory>(&mut self, memory: &M) {
-        self.flushing = false;
         for request in self.in_flight.drain() {
             let InFlight::Request(chain, job) = request else {
                 continue;
@@ -335,12 +331,8 @@ impl Requests {
             Some(number) => (log::Level::Warn, format!(" (failure {number})")),
             None => (log::Level::Debug, String::new()),
         };
-        let Job { action, sector, .. } = job;
         let name = self.driver.name();
-        log::log!(
-            level,
-            "{name}: queue 0: {action} at sector {sector} failed{times}: {error}"
-        );
+        log::log!(level, "{name}: queue 0: {job} failed{times}: {error}");
     }
 }
 

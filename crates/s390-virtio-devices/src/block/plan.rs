@@ -2,6 +2,7 @@
 //! What becomes of a request: an answer, or an operation for the engine.
 
 use std::any::Any;
+use std::fmt;
 use std::io::Write;
 use std::sync::Arc;
 
@@ -38,7 +39,7 @@ pub(super) struct Job {
     pub(super) bytes: usize,
 }
 
-#[derive(Copy, Clone, Debug, PartialEq, Eq)]
+#[derive(Copy, Clone, PartialEq, Eq)]
 pub(super) enum Action {
     Read,
     Write,
@@ -47,15 +48,17 @@ pub(super) enum Action {
     WriteZeroes,
 }
 
-impl std::fmt::Display for Action {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
+/// For the log.
+impl fmt::Display for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let action = match self.action {
             Action::Read => "read",
             Action::Write => "write",
-            Action::Flush => "flush",
+            Action::Flush => return f.write_str("flush"),
             Action::Discard => "discard",
             Action::WriteZeroes => "write-zeroes",
-        })
+        };
+        write!(f, "{action} at sector {}", self.sector)
     }
 }
 
@@ -99,8 +102,6 @@ pub(super) fn plan<T: Transport>(
             };
             Plan::Start(operation, job(Action::Write, sector, bytes))
         }
-        // Nothing was written.
-        Kind::Flush if read_only => Plan::Answer(VIRTIO_BLK_S_OK),
         Kind::Flush => Plan::Start(Operation::Flush, job(Action::Flush, 0, 0)),
         Kind::GetId => {
             let mut id = [0; ID_BYTES];

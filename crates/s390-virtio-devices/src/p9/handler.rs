@@ -31,8 +31,6 @@ pub struct P9Handler<T: Transport> {
 /// Requests that the engine has.
 struct Requests {
     in_flight: Slots<(DescriptorChain, Header)>,
-    /// A chain waits for a slot.
-    full: bool,
     /// For the log.
     driver: Arc<dyn SignalDriver>,
 }
@@ -61,7 +59,6 @@ impl<T: Transport> P9Handler<T> {
             metrics,
             requests: Requests {
                 in_flight: Slots::new(slots),
-                full: false,
                 driver,
             },
         }
@@ -103,19 +100,13 @@ impl<T: Transport> P9Handler<T> {
         let mut used = requests.complete(&mut drain, engine, metrics)?;
         let mut progress = Progress::Idle;
         if begin {
-            requests.full = false;
             let (stopped, done) = drain.take(|chain| {
                 let keeper: Arc<dyn Any + Send + Sync> = self.memory.clone();
                 requests.begin(chain, memory, keeper, engine, metrics)
             })?;
-            used += done;
             // Some are answered by now: one interruption less.
-            let done = requests.complete(&mut drain, engine, metrics)?;
-            used += done;
-            progress = match requests.full && done > 0 {
-                true => Progress::More,
-                false => stopped,
-            };
+            used += done + requests.complete(&mut drain, engine, metrics)?;
+            progress = stopped;
         }
         drain.signal(used)?;
         Ok(progress)
@@ -153,7 +144,6 @@ impl Requests {
         metrics: &P9Metrics,
     ) -> Result<Disposition, ChainError> {
         let Some(slot) = self.in_flight.next_tag() else {
-            self.full = true;
             return Ok(Disposition::Later);
         };
         let mut reader = chain.reader(memory)?;
