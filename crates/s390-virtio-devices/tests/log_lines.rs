@@ -163,6 +163,77 @@ fn one_line_for_a_breach_and_few_for_many() {
     }
 }
 
+/// Storage on which everything fails.
+struct Failing;
+
+impl BlockBackend for Failing {
+    fn size(&self) -> u64 {
+        4096
+    }
+
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
+    fn serial(&self) -> &str {
+        "failing"
+    }
+
+    fn read(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
+        Err(broken())
+    }
+
+    fn write(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
+        Err(broken())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Err(broken())
+    }
+
+    fn discard(&self, _: u64, _: u64) -> io::Result<()> {
+        Err(broken())
+    }
+}
+
+#[test]
+fn a_failure_of_storage_says_what_was_asked_of_it() {
+    let _alone = listen(LevelFilter::Debug);
+    let machine = Machine::new();
+    machine.add(Block::new(Box::new(Failing)).unwrap());
+    let mut disk = probe(&machine, 0, 1 << 9 | 1 << 11, 1);
+    let mut segment = [0; 16];
+    (segment[0], segment[8]) = (5, 1);
+    machine.write(DATA, &segment);
+    take();
+    let mut request = |kind, buffers: &[Buffer]| {
+        machine.write(HEADER, &[0, 0, 0, kind]);
+        give(&machine, &mut disk[0], buffers);
+        take()
+    };
+    let [header, data, status] = write_request(&machine, 6);
+    let room = Buffer::writable(DATA + 512, 512);
+    let segment = Buffer::readable(DATA, 16);
+    for (kind, buffers, line) in [
+        (0, &[header, room, status][..], "read at sector 6"),
+        (1, &[header, data, status], "write at sector 6"),
+        (4, &[header, status], "flush"),
+        (11, &[header, segment, status], "discard at sector 5"),
+        (13, &[header, segment, status], "write-zeroes at sector 5"),
+    ] {
+        let lines = request(kind, buffers);
+        assert_eq!(lines.len(), 1, "{lines:?}");
+        let line = format!("virtio0 block: queue 0: {line} failed");
+        assert!(lines[0].starts_with(&line), "{lines:?}");
+        assert!(lines[0].ends_with(": broken"), "{lines:?}");
+    }
+    // The flush that ends write-back is nobody's request.
+    machine.write(machine.driver(0).config_address() + 32, &[0]);
+    let lines = request(8, &[header, room, status]);
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[1].starts_with("virtio0 block: queue 0: flush failed"));
+}
+
 /// Storage that is no file, so that no io_uring works on it.
 struct Zeros;
 

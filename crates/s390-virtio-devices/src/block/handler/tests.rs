@@ -10,7 +10,10 @@ use virtio_bindings::virtio_blk::{
     VIRTIO_BLK_T_DISCARD, VIRTIO_BLK_T_FLUSH, VIRTIO_BLK_T_GET_ID, VIRTIO_BLK_T_IN,
     VIRTIO_BLK_T_OUT, VIRTIO_BLK_T_WRITE_ZEROES, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP,
 };
-use vm_memory::{Bytes, GuestAddress, VolatileSlice};
+use vm_memory::bitmap::{AtomicBitmap, Bitmap};
+use vm_memory::{
+    Bytes, GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion, VolatileSlice,
+};
 
 use super::*;
 use crate::block::engine::{Completion, Engine};
@@ -30,6 +33,8 @@ struct Ram {
     fails: AtomicBool,
     read_only: AtomicBool,
     discarded: Mutex<Vec<(u64, u64)>>,
+    /// For each request for zeros, whether it may unmap.
+    unmapped: Mutex<Vec<bool>>,
 }
 
 impl Ram {
@@ -41,6 +46,7 @@ impl Ram {
             fails: AtomicBool::new(false),
             read_only: AtomicBool::new(false),
             discarded: Mutex::default(),
+            unmapped: Mutex::default(),
         }
     }
 
@@ -102,6 +108,12 @@ impl BlockBackend for Ram {
     fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
         self.discarded.lock().unwrap().push((offset, len));
         self.result()
+    }
+
+    fn write_zeroes(&self, offset: u64, len: u64, unmap: bool) -> io::Result<()> {
+        self.unmapped.lock().unwrap().push(unmap);
+        let zeros = &mut vec![0; len as usize][..];
+        self.write(&[zeros.into()], offset)
     }
 }
 
@@ -223,6 +235,7 @@ fn reads_and_writes<E: ByteOrder>() {
     let metrics = &bench.handler.metrics;
     assert_eq!((metrics.reads.get(), metrics.read_bytes.get()), (1, 1024));
     assert_eq!((metrics.writes.get(), metrics.write_bytes.get()), (1, 512));
+    assert_eq!(metrics.flushes.get(), 1);
     assert_eq!(metrics.queue.chains.get(), 3);
 }
 
@@ -239,6 +252,11 @@ fn writes_are_durable_for_a_driver_that_never_flushes() {
     let data = [Buffer::readable(DATA, 512)];
     assert_eq!(bench.request(VIRTIO_BLK_T_OUT, 0, &data).0, VIRTIO_BLK_S_OK);
     assert_eq!(bench.ram.flushes(), 1);
+    memory
+        .write_slice(&segment(0, 1, 0), GuestAddress(DATA))
+        .unwrap();
+    bench.request(VIRTIO_BLK_T_WRITE_ZEROES, 0, &[Buffer::readable(DATA, 16)]);
+    assert_eq!(bench.ram.flushes(), 2);
 }
 
 #[test]
@@ -271,6 +289,7 @@ fn what_cannot_be_done_is_an_io_error() {
     let (room, data) = (Buffer::writable(DATA, 1024), Buffer::readable(DATA, 1024));
     for (kind, sector, buffer) in [
         (VIRTIO_BLK_T_IN, 7, room),
+        (VIRTIO_BLK_T_IN, 1 << 32, room),
         (VIRTIO_BLK_T_IN, u64::MAX, room),
         (VIRTIO_BLK_T_IN, u64::MAX / 512, room),
         (VIRTIO_BLK_T_IN, 0, Buffer::writable(DATA, 513)),
@@ -303,7 +322,7 @@ fn what_cannot_be_done_is_an_io_error() {
         VIRTIO_BLK_S_OK
     );
     assert_eq!(bench.ram.content(), before);
-    assert_eq!(bench.handler.metrics.errors.get(), 10);
+    assert_eq!(bench.handler.metrics.errors.get(), 11);
 }
 
 #[test]
@@ -318,6 +337,7 @@ fn unknown_requests_are_unsupported() {
         let answer = bench.request(kind, 0, &[]);
         assert_eq!(answer, (VIRTIO_BLK_S_UNSUPP, 1), "{kind:#x}");
     }
+    assert_eq!(bench.handler.metrics.unsupported.get(), 10);
 }
 
 #[test]
@@ -462,6 +482,7 @@ fn discards_and_zeroes<E: ByteOrder>() {
         let status = bench.request(VIRTIO_BLK_T_WRITE_ZEROES, 0, &data);
         assert_eq!(status, (VIRTIO_BLK_S_OK, 1));
     }
+    assert_eq!(*bench.ram.unmapped.lock().unwrap(), [false, true]);
     let after = bench.ram.content();
     assert_eq!(after[..1536], before[..1536]);
     assert_eq!(after[1536..2560], [0; 1024]);
@@ -490,6 +511,7 @@ fn discards_and_zeroes_that_cannot_be() {
         (discard, segment(0, 0, 0), 16, error),
         (discard, segment(0, 1, 1), 16, unsupported),
         (discard, segment(0, 1, 0), 15, error),
+        (discard, segment(0, 1, 0), 24, error),
         (discard, segment(0, 1, 0), 0, error),
         (discard, segment(0, 1, 0), 17 * 16, error),
         (zeroes, segment(8, 1, 0), 16, error),
@@ -497,7 +519,10 @@ fn discards_and_zeroes_that_cannot_be() {
         (zeroes, segment(0, 1, 2), 16, unsupported),
         (zeroes, segment(0, 1, 0), 32, error),
     ] {
-        memory.write_slice(&segment, GuestAddress(DATA)).unwrap();
+        // As many as there may be.
+        for at in (DATA..).step_by(16).take(17) {
+            memory.write_slice(&segment, GuestAddress(at)).unwrap();
+        }
         let data: &[Buffer] = match len {
             0 => &[],
             _ => &[Buffer::readable(DATA, len)],
@@ -566,6 +591,10 @@ impl Engine for Held {
     }
 
     fn wait(&mut self) {}
+
+    fn cancel(&mut self) {
+        *self.0.lock().unwrap() = HeldState::default();
+    }
 }
 
 fn held<'a>(memory: &'a Arc<Memory>) -> (Bench<'a, BigEndian>, Held) {
@@ -734,68 +763,79 @@ fn a_driver_that_reuses_buffers_in_flight_has_to_wait() {
     assert_eq!(engine.submitted(), usize::from(MAX_IN_FLIGHT));
 }
 
+type Marked = GuestMemoryMmap<AtomicBitmap>;
+type MarkingHandler = BlockHandler<crate::S390Legacy<Marked>>;
+
+/// The pages in which a read of 8 KiB to 0x2_0000 leaves marks, once `end` is through with it.
+fn pages_marked_by_a_read(
+    disk: &mut Disk,
+    end: impl FnOnce(&mut MarkingHandler, &mut Disk),
+) -> Vec<u64> {
+    let memory = Arc::new(Marked::from_ranges(&[(GuestAddress(0), 1 << 20)]).unwrap());
+    let features = s390_vring::RingFeatures::default();
+    let mut mock = MockDriver::<BigEndian, _>::new(&*memory, GuestAddress(0), 8, features);
+    let mut handler = MarkingHandler::new(
+        memory.clone(),
+        mock.device_queue(),
+        Arc::new(Recorder::default()),
+        FLUSH,
+        Arc::default(),
+    );
+    mock.add_chain(&[
+        Buffer::readable(HEADER, 16),
+        Buffer::writable(0x2_0000, 0x2000),
+        Buffer::writable(STATUS, 1),
+    ]);
+    handler.process(disk).unwrap();
+    end(&mut handler, disk);
+    let region = memory.find_region(GuestAddress(0)).unwrap();
+    let pages = (HEADER..0x4_0000).step_by(0x1000);
+    pages
+        .filter(|page| region.bitmap().dirty_at(*page as usize))
+        .collect()
+}
+
 /// The software CPU drops decoded instructions by the bitmap: what a request wrote must be in
 /// it, however it came there.
 #[test]
 fn what_a_request_wrote_is_marked_dirty() {
-    use vm_memory::bitmap::{AtomicBitmap, Bitmap};
-    use vm_memory::{GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
-
-    type Marked = GuestMemoryMmap<AtomicBitmap>;
     let file = tempfile::NamedTempFile::new().unwrap();
-    file.as_file().set_len(64 << 10).unwrap();
     for engine in [EngineKind::Auto, EngineKind::Threads, EngineKind::Inline] {
-        let memory = Arc::new(Marked::from_ranges(&[(GuestAddress(0), 1 << 20)]).unwrap());
-        let features = s390_vring::RingFeatures::default();
-        let mut mock = MockDriver::<BigEndian, _>::new(&*memory, GuestAddress(0), 8, features);
+        file.as_file().set_len(64 << 10).unwrap();
         let options = BlockOptions {
             engine,
             ..BlockOptions::default()
         };
         let raw = crate::block::RawFile::open(file.path(), false).unwrap();
         let mut disk = Disk::new(Arc::new(raw), options).unwrap();
-        let mut handler = BlockHandler::<crate::S390Legacy<Marked>>::new(
-            memory.clone(),
-            mock.device_queue(),
-            Arc::new(Recorder::default()),
-            FLUSH,
-            Arc::default(),
-        );
-        memory.write_slice(&[0; 16], GuestAddress(HEADER)).unwrap();
-        mock.add_chain(&[
-            Buffer::readable(HEADER, 16),
-            Buffer::writable(0x2_0000, 0x2000),
-            Buffer::writable(STATUS, 1),
-        ]);
-        let dirty = |addr: u64| {
-            let region = memory.find_region(GuestAddress(addr)).unwrap();
-            region.bitmap().dirty_at(addr as usize)
+        let end = |handler: &mut MarkingHandler, disk: &mut Disk| {
+            disk.engine.settle();
+            handler.process(disk).unwrap();
+            assert_eq!(handler.metrics.queue.chains.get(), 1);
         };
-        handler.process(&mut disk).unwrap();
-        disk.engine.settle();
-        handler.process(&mut disk).unwrap();
-        assert!(mock.driver().pop_used().unwrap().is_some());
-        let marks = [0x2_0000, 0x2_1fff, STATUS, 0x2_2000, 0x3_0000].map(dirty);
-        assert_eq!(marks, [true, true, true, false, false], "{engine:?}");
-
-        // A read that is cancelled may have written, too; and no more is heard of it.
-        mock.add_chain(&[
-            Buffer::readable(HEADER, 16),
-            Buffer::writable(0x4_0000, 0x2000),
-            Buffer::writable(STATUS, 1),
-        ]);
-        if engine != EngineKind::Inline {
-            handler.process(&mut disk).unwrap();
-            let used = mock.used_idx();
-            handler.cancel(&mut disk);
-            assert_eq!(handler.in_flight(), 0);
-            handler.process(&mut disk).unwrap();
-            // It may have been done at once.
-            let marks = [0x4_0000, 0x4_1fff, 0x4_2000].map(dirty);
-            assert_eq!(marks, [true, true, false], "{engine:?}");
-            assert_eq!(mock.used_idx(), used);
-        }
+        let marks = pages_marked_by_a_read(&mut disk, end);
+        assert_eq!(marks, [STATUS, 0x2_0000, 0x2_1000], "{engine:?}");
+        // One that fails has written what there was.
+        file.as_file().set_len(4096).unwrap();
+        let marks = pages_marked_by_a_read(&mut disk, end);
+        assert!(marks.contains(&0x2_0000), "{engine:?}");
     }
+}
+
+#[test]
+fn what_a_cancelled_request_may_have_written_is_marked_dirty() {
+    let engine = Held::default();
+    let boxed = Box::new(engine.clone());
+    let mut disk = Disk::with_engine(Arc::new(Large), boxed, BlockOptions::default()).unwrap();
+    let marks = pages_marked_by_a_read(&mut disk, |handler, disk| {
+        assert_eq!((engine.submitted(), handler.in_flight()), (1, 1));
+        handler.cancel(disk);
+        assert_eq!((engine.submitted(), handler.in_flight()), (0, 0));
+        // No more is heard of it.
+        handler.process(disk).unwrap();
+        assert_eq!(handler.metrics.queue.chains.get(), 0);
+    });
+    assert_eq!(marks, [0x2_0000, 0x2_1000]);
 }
 
 #[test]
@@ -824,26 +864,35 @@ fn the_rate_limit_stops_the_queue_until_its_timer_expires() {
 #[test]
 fn the_limit_of_bytes_counts_the_data_of_a_request() {
     let memory = memory();
-    let mut bench = Bench::<BigEndian>::new(&memory, FLUSH);
-    bench.disk.limiter.set_limits(RateLimits {
-        ops: None,
-        bytes: Rate::per_second(1024),
-    });
-    // It takes a second until the read is paid for; flushes have no data.
-    let data = [Buffer::writable(DATA, 1024)];
-    bench.request(VIRTIO_BLK_T_FLUSH, 0, &[]);
-    bench.request(VIRTIO_BLK_T_FLUSH, 0, &[]);
-    bench.request(VIRTIO_BLK_T_IN, 0, &data);
-    assert_eq!(bench.handler.metrics.throttled.get(), 0);
-    bench
-        .mock
-        .add_chain(&[Buffer::readable(HEADER, 16), Buffer::writable(STATUS, 1)]);
-    bench.handler.process(&mut bench.disk).unwrap();
-    assert_eq!(bench.mock.used_idx(), 3);
-    assert_eq!(bench.handler.metrics.throttled.get(), 1);
+    memory
+        .write_slice(&segment(0, 2, 0), GuestAddress(DATA))
+        .unwrap();
+    for (kind, data) in [
+        (VIRTIO_BLK_T_IN, Buffer::writable(DATA + 0x1000, 1024)),
+        (VIRTIO_BLK_T_OUT, Buffer::readable(DATA, 1024)),
+        (VIRTIO_BLK_T_WRITE_ZEROES, Buffer::readable(DATA, 16)),
+    ] {
+        let mut bench = Bench::<BigEndian>::new(&memory, FLUSH);
+        bench.disk.limiter.set_limits(RateLimits {
+            ops: None,
+            bytes: Rate::per_second(1024),
+        });
+        // It takes a second until the data is paid for; flushes have none.
+        bench.request(VIRTIO_BLK_T_FLUSH, 0, &[]);
+        bench.request(VIRTIO_BLK_T_FLUSH, 0, &[]);
+        bench.request(kind, 0, &[data]);
+        assert_eq!(bench.handler.metrics.throttled.get(), 0);
+        header::<BigEndian>(&memory, VIRTIO_BLK_T_FLUSH, 0);
+        bench
+            .mock
+            .add_chain(&[Buffer::readable(HEADER, 16), Buffer::writable(STATUS, 1)]);
+        bench.handler.process(&mut bench.disk).unwrap();
+        assert_eq!(bench.mock.used_idx(), 3);
+        assert_eq!(bench.handler.metrics.throttled.get(), 1, "{kind}");
+    }
 }
 
-/// A large disk whose reads do nothing.
+/// A large disk that does nothing.
 struct Large;
 
 impl BlockBackend for Large {
@@ -852,11 +901,11 @@ impl BlockBackend for Large {
     }
 
     fn is_read_only(&self) -> bool {
-        true
+        false
     }
 
     fn serial(&self) -> &str {
-        ""
+        "longer than twenty characters"
     }
 
     fn read(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
@@ -870,6 +919,38 @@ impl BlockBackend for Large {
     fn flush(&self) -> io::Result<()> {
         Ok(())
     }
+}
+
+#[test]
+fn the_limits_of_requests_are_those_of_the_configuration_space() {
+    let memory = memory();
+    let mut bench = Bench::<BigEndian>::new(&memory, FLUSH);
+    let options = BlockOptions {
+        engine: EngineKind::Inline,
+        ..BlockOptions::default()
+    };
+    bench.disk = Disk::new(Arc::new(Large), options).unwrap();
+    for (kind, sectors, segments) in [
+        (VIRTIO_BLK_T_DISCARD, 1 << 21, 16),
+        (VIRTIO_BLK_T_WRITE_ZEROES, 1 << 16, 1),
+    ] {
+        for (sectors, status) in [
+            (sectors, VIRTIO_BLK_S_OK),
+            (sectors + 1, VIRTIO_BLK_S_IOERR),
+        ] {
+            for at in (DATA..).step_by(16).take(segments) {
+                memory
+                    .write_slice(&segment(0, sectors, 0), GuestAddress(at))
+                    .unwrap();
+            }
+            let data = [Buffer::readable(DATA, 16 * segments as u32)];
+            assert_eq!(bench.request(kind, 0, &data).0, status, "{kind}");
+        }
+    }
+    // And a serial number ends after twenty bytes.
+    let room = [Buffer::writable(DATA, 20)];
+    bench.request(VIRTIO_BLK_T_GET_ID, 0, &room);
+    assert_eq!(bytes(&memory, DATA, 20), *b"longer than twenty c");
 }
 
 #[test]
