@@ -31,15 +31,13 @@ pub enum ImageError {
     /// Neither a regular file nor a block device.
     #[error("disk image {0} is neither a regular file nor a block device")]
     Kind(String),
-    /// The size is no multiple of the sector size, or of the block size of direct I/O.
-    #[error("disk image {path} has {size} bytes, which is no multiple of {unit}")]
+    /// The size is no multiple of the sector size.
+    #[error("disk image {path} has {size} bytes, which is no multiple of {SECTOR_SIZE}")]
     OddSize {
         /// Path as given.
         path: String,
         /// Size in bytes.
         size: u64,
-        /// What it should be a multiple of.
-        unit: u64,
     },
     /// There is not even one sector.
     #[error("disk image {0} is empty")]
@@ -133,14 +131,12 @@ pub(super) fn serial(file: &File) -> io::Result<String> {
 }
 
 /// Checks a disk's size.
-pub(super) fn check_size(path: &Path, size: u64, unit: u64) -> Result<(), ImageError> {
-    let unit = unit.max(SECTOR_SIZE);
+pub(super) fn check_size(path: &Path, size: u64) -> Result<(), ImageError> {
     match size {
         0 => Err(ImageError::Empty(path.display().to_string())),
-        _ if size % unit != 0 => Err(ImageError::OddSize {
+        _ if size % SECTOR_SIZE != 0 => Err(ImageError::OddSize {
             path: path.display().to_string(),
             size,
-            unit,
         }),
         _ => Ok(()),
     }

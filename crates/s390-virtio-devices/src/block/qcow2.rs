@@ -68,7 +68,7 @@ impl Qcow2 {
             })
             .map(FormatAccess::new)
             .map_err(open_error)?;
-        check_size(path, image.size(), SECTOR_SIZE)?;
+        check_size(path, image.size())?;
         Ok(Qcow2 {
             size: image.size().into(),
             image: RwLock::new(image),

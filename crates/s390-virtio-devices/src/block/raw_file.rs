@@ -8,6 +8,8 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rustix::fs::{fallocate, FallocateFlags};
+use rustix::io::{retry_on_intr, Errno};
 use vm_memory::VolatileSlice;
 
 use super::backend::{write_zeros, BlockBackend, Topology, SECTOR_SIZE};
@@ -59,7 +61,7 @@ impl RawFile {
         let alignment = options.direct.then(|| Alignment::of(&file));
         let topology = topology(&file, alignment).map_err(open_error)?;
         let size = end_of(&file).map_err(open_error)?;
-        check_size(path, size, alignment.map_or(0, |a| a.offset.into()))?;
+        check_size(path, size)?;
         Ok(RawFile {
             size: size.into(),
             read_only: options.read_only,
@@ -154,23 +156,17 @@ impl RawFile {
     }
 
     /// `fallocate`; false if the file cannot do that.
-    fn allocate(&self, mode: libc::c_int, offset: u64, len: u64) -> io::Result<bool> {
-        let invalid = |_| io::Error::from(io::ErrorKind::InvalidInput);
-        let offset = libc::off64_t::try_from(offset).map_err(invalid)?;
-        let len = libc::off64_t::try_from(len).map_err(invalid)?;
-        loop {
-            // SAFETY: the call takes numbers only.
-            if unsafe { libc::fallocate64(self.file.as_raw_fd(), mode, offset, len) } == 0 {
-                return Ok(true);
-            }
-            match io::Error::last_os_error() {
-                error if error.kind() == io::ErrorKind::Interrupted => {}
-                error if is_unsupported(&error) => return Ok(false),
-                error => return Err(error),
-            }
+    fn allocate(&self, mode: FallocateFlags, offset: u64, len: u64) -> io::Result<bool> {
+        match retry_on_intr(|| fallocate(&self.file, mode, offset, len)) {
+            Ok(()) => Ok(true),
+            Err(Errno::OPNOTSUPP | Errno::NODEV) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 }
+
+/// What is in the range is gone, and the file is as long as before.
+const PUNCH_HOLE: FallocateFlags = FallocateFlags::PUNCH_HOLE.union(FallocateFlags::KEEP_SIZE);
 
 impl AsRawFd for RawFile {
     fn as_raw_fd(&self) -> RawFd {
@@ -228,15 +224,15 @@ impl BlockBackend for RawFile {
     }
 
     fn discard(&self, offset: u64, len: u64) -> io::Result<()> {
-        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        self.allocate(mode, offset, len).map(drop)
+        self.allocate(PUNCH_HOLE, offset, len).map(drop)
     }
 
     fn write_zeroes(&self, offset: u64, len: u64, unmap: bool) -> io::Result<()> {
-        // Whichever the file can do: a hole reads as zeros too, but may lack space later.
-        let zero = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
-        let hole = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        let mode = if unmap { hole } else { zero };
+        // A hole reads as zeros too, but may lack space later.
+        let mode = match unmap {
+            true => PUNCH_HOLE,
+            false => FallocateFlags::ZERO_RANGE,
+        };
         match self.allocate(mode, offset, len)? {
             true => Ok(()),
             false => write_zeros(self, offset, len),
@@ -244,10 +240,9 @@ impl BlockBackend for RawFile {
     }
 
     fn resize(&self, size: Option<u64>) -> io::Result<()> {
-        let unit = u64::from(self.topology.logical_block);
         let stored = end_of(&self.file)?;
-        let size = size.unwrap_or(stored - stored % unit);
-        if size == 0 || size % unit != 0 {
+        let size = size.unwrap_or(stored - stored % SECTOR_SIZE);
+        if size == 0 || size % SECTOR_SIZE != 0 {
             let sentence = format!("{size} bytes are no whole number of sectors");
             return Err(io::Error::new(io::ErrorKind::InvalidInput, sentence));
         }
@@ -265,14 +260,6 @@ impl BlockBackend for RawFile {
     fn as_raw_file(&self) -> Option<&RawFile> {
         Some(self)
     }
-}
-
-/// What the kernel's errors for an operation that a file cannot do have in common.
-fn is_unsupported(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::ENODEV)
-    )
 }
 
 /// How the storage behind `file` likes to be used.
@@ -347,8 +334,10 @@ pub(super) fn advance(mut vectors: &mut [libc::iovec], mut moved: usize) -> &mut
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::io::Write;
 
+    use rustix::fs::{fcntl_add_seals, memfd_create, MemfdFlags, SealFlags};
     use tempfile::NamedTempFile;
 
     use super::*;
@@ -394,6 +383,74 @@ mod tests {
         let after = std::fs::read(file.path()).unwrap();
         assert_eq!(after[4094..], 2047u16.to_be_bytes());
         assert_eq!(after[2048..2050], 1024u16.to_be_bytes());
+    }
+
+    #[test]
+    fn a_call_that_is_interrupted_or_moves_a_part_is_followed_by_another() {
+        let file = image(&[0; 1024]);
+        let disk = RawFile::open(file.path(), false).unwrap();
+        let (mut a, mut b) = ([0u8; 4], [0u8; 4]);
+        let data = [a.as_mut_slice().into(), b.as_mut_slice().into()];
+        let calls = RefCell::new(Vec::new());
+        let eof = io::ErrorKind::UnexpectedEof;
+        disk.transfer_all(&data, 512, eof, |vectors, offset| {
+            calls.borrow_mut().push((vectors.len(), offset));
+            match calls.borrow().len() {
+                1 => {
+                    nix::errno::Errno::EINTR.set();
+                    -1
+                }
+                2 => 5,
+                _ => 3,
+            }
+        })
+        .unwrap();
+        assert_eq!(calls.into_inner(), [(2, 512), (2, 512), (1, 517)]);
+    }
+
+    #[test]
+    fn zeros_keep_their_storage_unless_it_may_go() {
+        const HALF: u64 = 1 << 20;
+        let file = image(&[1; 2 * HALF as usize]);
+        let disk = RawFile::open(file.path(), false).unwrap();
+        let halves = || {
+            let metadata = file.as_file().metadata().unwrap();
+            assert_eq!(metadata.len(), 2 * HALF);
+            // A block of the file system's own does not count.
+            metadata.blocks() * 512 / HALF
+        };
+        disk.write_zeroes(0, 2 * HALF, false).unwrap();
+        assert_eq!(halves(), 2);
+        disk.write_zeroes(0, HALF, true).unwrap();
+        assert_eq!(halves(), 1);
+        assert!(std::fs::read(file.path()).unwrap() == [0; 2 * HALF as usize]);
+        disk.discard(HALF, HALF).unwrap();
+        assert_eq!(halves(), 0);
+    }
+
+    #[test]
+    fn what_a_file_cannot_do_is_done_otherwise() {
+        let file = image(&[1; 1024]);
+        let mut disk = RawFile::open(file.path(), false).unwrap();
+        // A device that has no ranges, and nothing to flush.
+        let null = File::options().read(true).write(true).open("/dev/null");
+        disk.file = null.unwrap();
+        disk.discard(0, 512).unwrap();
+        disk.write_zeroes(0, 512, true).unwrap();
+        assert!(disk.flush().is_err());
+        let error = disk.resize(Some(2048)).unwrap_err();
+        assert!(error.to_string().ends_with("cannot grow"), "{error}");
+        // A file system that cannot zero ranges; and one file that cannot be written.
+        let memory = memfd_create("disk", MemfdFlags::ALLOW_SEALING);
+        disk.file = memory.unwrap().into();
+        disk.file.write_all(&[1; 1024]).unwrap();
+        disk.write_zeroes(256, 512, false).unwrap();
+        let mut data = [2u8; 1024];
+        disk.read(&[data.as_mut_slice().into()], 0).unwrap();
+        assert_eq!(data[..], [&[1; 256][..], &[0; 512], &[1; 256]].concat());
+        fcntl_add_seals(&disk.file, SealFlags::WRITE).unwrap();
+        assert!(disk.discard(0, 512).is_err());
+        assert!(disk.write_zeroes(0, 512, true).is_err());
     }
 
     #[test]

@@ -117,6 +117,23 @@ fn moves_data_between_file_and_guest_memory() {
 }
 
 #[test]
+fn a_request_has_more_pieces_than_a_system_call_takes() {
+    each(|engine, file| {
+        let memory = memory();
+        let content = std::fs::read(file.path()).unwrap();
+        let pieces: Vec<_> = (0..1200).map(|n| (n * 4, 2)).collect();
+        let read = Operation::Read {
+            data: buffers(&memory, &pieces),
+            offset: 512,
+        };
+        all(engine, vec![read]).remove(0).unwrap();
+        for (n, bytes_read) in content[512..].chunks(2).take(1200).enumerate() {
+            assert_eq!(bytes(&memory, n as u64 * 4, 2), bytes_read, "{n}");
+        }
+    });
+}
+
+#[test]
 fn zeroes_and_discards() {
     each(|engine, file| {
         let content = std::fs::read(file.path()).unwrap();
