@@ -16,9 +16,9 @@ pub struct Topology {
     /// Bytes that can be written without a read before: requests should be multiples of it, and
     /// start at one. A power of two, at least [`SECTOR_SIZE`].
     pub logical_block: u32,
-    /// Bytes that the medium writes at once: a power of two, at least the logical block.
+    /// Bytes that the medium writes at once; less than a logical block counts as one.
     pub physical_block: u32,
-    /// Smallest request that is not slow, in bytes.
+    /// Smallest request that is not slow, in bytes; less than a logical block counts as one.
     pub min_io: u32,
     /// Best request in bytes; 0 if all are alike.
     pub opt_io: u32,
@@ -47,7 +47,7 @@ pub trait BlockBackend: Send + Sync {
     /// Whether writes are refused.
     fn is_read_only(&self) -> bool;
 
-    /// Serial number for the get-id request: at most 20 bytes of ASCII.
+    /// Serial number for the get-id request, in ASCII: a guest gets the first 20 bytes.
     fn serial(&self) -> &str;
 
     /// How the storage likes to be used.

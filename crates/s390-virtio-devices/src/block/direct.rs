@@ -4,8 +4,8 @@
 use std::alloc::{self, Layout};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 
+use rustix::fs::{statx, AtFlags, StatxFlags};
 use vm_memory::VolatileSlice;
 
 /// What everybody can do.
@@ -23,23 +23,15 @@ pub(super) struct Alignment {
 impl Alignment {
     /// What `file` asks for; a page on kernels that do not tell (before Linux 6.1).
     pub(super) fn of(file: &File) -> Self {
-        // SAFETY: all zeros are a valid `statx`, a structure of integers.
-        let mut stat: libc::statx = unsafe { std::mem::zeroed() };
-        // SAFETY: an empty path with AT_EMPTY_PATH means the file; `stat` outlives the call.
-        let result = unsafe {
-            libc::statx(
-                file.as_raw_fd(),
-                c"".as_ptr(),
-                libc::AT_EMPTY_PATH,
-                libc::STATX_DIOALIGN,
-                &mut stat,
-            )
-        };
-        let told = result == 0 && stat.stx_mask & libc::STATX_DIOALIGN != 0;
-        let known = |n: u32| if told && n.is_power_of_two() { n } else { PAGE };
+        let stat = statx(file, "", AtFlags::EMPTY_PATH, StatxFlags::DIOALIGN);
+        // What is not told is 0.
+        let (memory, offset) = stat.map_or((0, 0), |stat| {
+            (stat.stx_dio_mem_align, stat.stx_dio_offset_align)
+        });
+        let known = |n: u32| if n.is_power_of_two() { n } else { PAGE };
         Alignment {
-            memory: known(stat.stx_dio_mem_align),
-            offset: known(stat.stx_dio_offset_align).max(512),
+            memory: known(memory),
+            offset: known(offset),
         }
     }
 
@@ -110,7 +102,7 @@ mod tests {
     #[test]
     fn no_request_decides_on_the_size_of_a_bounce_buffer() {
         let len = |bytes| Bounce::new(bytes).unwrap().slice().len();
-        assert_eq!(len(4096), 4096);
+        assert_eq!([len(0), len(4096)], [1, 4096]);
         assert_eq!(len(u32::MAX as usize), BOUNCE_BYTES);
     }
 
@@ -118,7 +110,13 @@ mod tests {
     fn every_file_has_an_alignment() {
         let file = tempfile::tempfile().unwrap();
         let alignment = Alignment::of(&file);
-        assert!(alignment.memory.is_power_of_two());
-        assert!(alignment.offset.is_power_of_two() && alignment.offset >= 512);
+        assert!(alignment.memory.is_power_of_two() && alignment.offset.is_power_of_two());
+        // Of a character device nothing is told.
+        let null = File::open("/dev/null").unwrap();
+        let wanted = Alignment {
+            memory: 4096,
+            offset: 4096,
+        };
+        assert_eq!(Alignment::of(&null), wanted);
     }
 }

@@ -126,8 +126,7 @@ pub(super) fn end_of(mut file: &File) -> io::Result<u64> {
 /// Stable across renames, and unique among the disks of one host.
 pub(super) fn serial(file: &File) -> io::Result<String> {
     let metadata = file.metadata()?;
-    let serial = format!("{:x}-{:x}", metadata.dev(), metadata.ino());
-    Ok(serial.chars().take(20).collect())
+    Ok(format!("{:x}-{:x}", metadata.dev(), metadata.ino()))
 }
 
 /// Checks a disk's size.
@@ -208,6 +207,21 @@ mod tests {
         in_use(open(path, false));
         drop(readers);
         open(path, false).unwrap();
+    }
+
+    #[test]
+    fn every_image_has_a_serial_number_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let names = ["first", "second", "third"].map(|name| directory.path().join(name));
+        let serial = |name: &Path| RawFile::open(name, true).unwrap().serial().to_owned();
+        std::fs::write(&names[0], [0; 512]).unwrap();
+        std::fs::write(&names[1], [0; 512]).unwrap();
+        let first = serial(&names[0]);
+        assert_ne!(first, serial(&names[1]));
+        std::fs::rename(&names[0], &names[2]).unwrap();
+        assert_eq!(first, serial(&names[2]));
+        let metadata = directory.path().metadata().unwrap();
+        assert!(first.starts_with(&format!("{:x}-", metadata.dev())));
     }
 
     #[test]

@@ -270,8 +270,8 @@ fn topology(file: &File, alignment: Option<Alignment>) -> io::Result<Topology> {
     } else {
         let block = u32::try_from(metadata.blksize()).unwrap_or(0);
         Topology {
-            physical_block: power_of_two(block),
-            min_io: power_of_two(block),
+            physical_block: block,
+            min_io: block,
             ..Topology::default()
         }
     };
@@ -279,8 +279,6 @@ fn topology(file: &File, alignment: Option<Alignment>) -> io::Result<Topology> {
     if let Some(alignment) = alignment {
         topology.logical_block = topology.logical_block.max(alignment.offset);
     }
-    topology.physical_block = topology.physical_block.max(topology.logical_block);
-    topology.min_io = topology.min_io.max(topology.logical_block);
     Ok(topology)
 }
 
@@ -302,19 +300,9 @@ fn block_device_topology(file: &File) -> Topology {
     Topology {
         // What the host's page cache takes; direct I/O may ask for more.
         logical_block: SECTOR_SIZE as u32,
-        physical_block: power_of_two(ask(BLKPBSZGET)),
+        physical_block: ask(BLKPBSZGET),
         min_io: ask(BLKIOMIN),
         opt_io: ask(BLKIOOPT),
-    }
-}
-
-/// `n` if it can be the size of a block.
-fn power_of_two(n: u32) -> u32 {
-    let sector = SECTOR_SIZE as u32;
-    if n.is_power_of_two() {
-        n.clamp(sector, 1 << 20)
-    } else {
-        sector
     }
 }
 
@@ -451,6 +439,25 @@ mod tests {
         fcntl_add_seals(&disk.file, SealFlags::WRITE).unwrap();
         assert!(disk.discard(0, 512).is_err());
         assert!(disk.write_zeroes(0, 512, true).is_err());
+    }
+
+    #[test]
+    fn blocks_are_those_of_the_file_system_and_of_direct_io() {
+        let file = image(&[0; 512]);
+        let block = file.as_file().metadata().unwrap().blksize() as u32;
+        let mut wanted = Topology {
+            logical_block: 512,
+            physical_block: block,
+            min_io: block,
+            opt_io: 0,
+        };
+        assert_eq!(topology(file.as_file(), None).unwrap(), wanted);
+        let alignment = Alignment {
+            memory: 4,
+            offset: 8192,
+        };
+        wanted.logical_block = 8192;
+        assert_eq!(topology(file.as_file(), Some(alignment)).unwrap(), wanted);
     }
 
     #[test]

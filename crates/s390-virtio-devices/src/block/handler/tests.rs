@@ -548,6 +548,7 @@ struct Held(Arc<Mutex<HeldState>>);
 
 #[derive(Default)]
 struct HeldState {
+    name: String,
     submitted: Vec<(u16, Operation)>,
     done: Vec<Completion>,
 }
@@ -592,6 +593,10 @@ impl Engine for Held {
 
     fn wait(&mut self) {}
 
+    fn set_name(&mut self, name: &str) {
+        self.0.lock().unwrap().name = name.to_owned();
+    }
+
     fn cancel(&mut self) {
         *self.0.lock().unwrap() = HeldState::default();
     }
@@ -602,6 +607,15 @@ fn held<'a>(memory: &'a Arc<Memory>) -> (Bench<'a, BigEndian>, Held) {
     let boxed = Box::new(engine.clone());
     let disk = Disk::with_engine(ram.clone(), boxed, BlockOptions::default()).unwrap();
     (Bench::with_disk(memory, FLUSH, ram, disk), engine)
+}
+
+#[test]
+fn all_parts_of_a_disk_have_its_name() {
+    let memory = memory();
+    let (mut bench, engine) = held(&memory);
+    bench.disk.set_name("virtio7 block");
+    assert_eq!(engine.0.lock().unwrap().name, "virtio7 block");
+    assert!(format!("{:?}", bench.disk.limiter).contains("virtio7 block"));
 }
 
 #[test]
