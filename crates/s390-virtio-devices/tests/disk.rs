@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use common::*;
 use s390_virtio_devices::block::{
-    Block, BlockBackend, BlockOptions, EngineKind, ImageOptions, RawFile,
+    Block, BlockBackend, BlockOptions, EngineKind, ImageOptions, RawFile, Topology,
 };
 use s390_virtio_devices::rate_limiter::{Rate, RateLimits};
 use s390_vring::Buffer;
@@ -70,6 +70,13 @@ impl BlockBackend for Gated {
 
     fn serial(&self) -> &str {
         "gated"
+    }
+
+    fn topology(&self) -> Topology {
+        Topology {
+            logical_block: 1024,
+            ..Topology::default()
+        }
     }
 
     fn read(&self, data: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
@@ -505,6 +512,22 @@ fn direct_io_takes_buffers_at_any_address() {
             assert!(after[len as usize..] == content[len as usize..]);
             std::fs::write(file.path(), &content).unwrap();
         }
+    }
+}
+
+#[test]
+fn blocks_are_no_smaller_than_those_of_the_storage() {
+    for (logical_block, expected) in [(0, 1024u32), (512, 1024), (4096, 4096)] {
+        let machine = Machine::new();
+        let options = BlockOptions {
+            logical_block,
+            ..options(EngineKind::Inline)
+        };
+        machine.add(Block::with_options(Box::new(Gated(Arc::default())), options).unwrap());
+        let config = machine.driver(0).config();
+        assert_eq!(config[20..24], expected.to_be_bytes());
+        // The physical block and the smallest request, in logical ones: whatever the storage says.
+        assert_eq!(config[24..28], [0, 0, 0, 1]);
     }
 }
 

@@ -116,6 +116,51 @@ fn moves_data_between_file_and_guest_memory() {
     });
 }
 
+/// Whether the file system has yet to choose where on the medium the start of the file shall be: not
+/// if it is durable. An error if it does not tell.
+fn is_put_off(file: &NamedTempFile) -> io::Result<bool> {
+    // From linux/fiemap.h: `struct fiemap` with room for one extent, in words of 32 bits; 4 in the
+    // extent's flags is FIEMAP_EXTENT_DELALLOC.
+    const FS_IOC_FIEMAP: u32 = 0xc020_660b;
+    let mut map = [0u32; 8 + 14];
+    (map[2], map[3], map[6]) = (u32::MAX, u32::MAX, 1);
+    let fd = std::os::fd::AsRawFd::as_raw_fd(file.as_file());
+    // SAFETY: the call fills in the structure, which has room for as many extents as it says.
+    match unsafe { libc::ioctl(fd, FS_IOC_FIEMAP as libc::Ioctl, map.as_mut_ptr()) } {
+        0 => Ok(map[5] == 1 && map[8 + 10] & 4 != 0),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[test]
+fn what_is_durable_has_its_place_on_the_medium() {
+    each(|engine, file| {
+        let memory = memory();
+        let mut write = |durable| {
+            for len in [0, SIZE as u64] {
+                file.as_file().set_len(len).unwrap();
+            }
+            let write = Operation::Write {
+                data: buffers(&memory, &[(0, 4096)]),
+                offset: 0,
+                durable,
+            };
+            all(engine, vec![write]).remove(0).unwrap();
+        };
+        write(false);
+        match is_put_off(file) {
+            Ok(true) => {}
+            told => return eprintln!("the file system does not tell: {told:?}"),
+        }
+        write(true);
+        assert!(!is_put_off(file).unwrap());
+        write(false);
+        assert!(is_put_off(file).unwrap());
+        all(engine, vec![Operation::Flush]).remove(0).unwrap();
+        assert!(!is_put_off(file).unwrap());
+    });
+}
+
 #[test]
 fn a_request_has_more_pieces_than_a_system_call_takes() {
     each(|engine, file| {

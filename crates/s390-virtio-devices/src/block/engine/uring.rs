@@ -100,7 +100,7 @@ impl IoUring {
         let Some(Some(transfer)) = self.transfers.get(usize::from(tag)) else {
             return;
         };
-        let vectors = &transfer.vectors[transfer.done..];
+        let vectors = transfer.rest();
         let (first, count) = (vectors.as_ptr(), vectors.len() as u32);
         let entry = match &transfer.operation {
             Operation::Read { .. } => opcode::Readv::new(fd, first, count)
@@ -179,6 +179,11 @@ impl IoUring {
 }
 
 impl Transfer {
+    /// Vectors that are not done, or only in part.
+    fn rest(&self) -> &[libc::iovec] {
+        &self.vectors[self.done..]
+    }
+
     /// The kernel has done a part: it is done, or there is more.
     fn step(&mut self, result: i32) -> Poll<io::Result<()>> {
         let moved = match usize::try_from(result) {
@@ -298,5 +303,43 @@ impl Engine for IoUring {
 impl Drop for IoUring {
     fn drop(&mut self) {
         self.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::buffers;
+    use super::*;
+    use crate::test_utils::memory;
+
+    #[test]
+    fn what_the_kernel_has_not_done_is_left() {
+        let data = buffers(&memory(), &[(0, 100), (0x1000, 200)]);
+        let vectors = vectors(data.slices());
+        let start = vectors[1].iov_base as usize;
+        let mut transfer = Transfer {
+            operation: Operation::Read { data, offset: 512 },
+            vectors,
+            done: 0,
+            offset: 512,
+        };
+        // Interrupted, or short of resources.
+        for error in [libc::EINTR, libc::EAGAIN] {
+            assert!(transfer.step(-error).is_pending());
+            assert_eq!((transfer.rest().len(), transfer.offset), (2, 512));
+        }
+        assert!(transfer.step(150).is_pending());
+        assert_eq!(transfer.offset, 662);
+        let rest = transfer.rest();
+        assert_eq!(rest.len(), 1);
+        assert_eq!(
+            (rest[0].iov_base as usize, rest[0].iov_len),
+            (start + 50, 150)
+        );
+        assert!(matches!(transfer.step(150), Poll::Ready(Ok(()))));
+        let Poll::Ready(Err(error)) = transfer.step(-libc::EIO) else {
+            panic!("no error");
+        };
+        assert_eq!(error.raw_os_error(), Some(libc::EIO));
     }
 }
