@@ -4,6 +4,7 @@
 mod common;
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
@@ -483,6 +484,10 @@ fn direct_io_takes_buffers_at_any_address() {
                 return;
             }
         };
+        let fd = backend.as_raw_file().unwrap().as_raw_fd();
+        // SAFETY: the command takes nothing else.
+        let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+        assert_ne!(flags & libc::O_DIRECT, 0);
         let block = u64::from(backend.topology().logical_block);
         machine.add(Block::with_options(backend, options(engine)).unwrap());
         assert_eq!(

@@ -391,7 +391,9 @@ fn a_new_session_waits_for_the_old_one() {
     machine.add(device);
     let mut queue = start(&machine, MOUNT_TAG);
     queue.add(&message(&machine, 1, READ, &[]));
+    // Two of them: the second waits for the first, and the first not for the second.
     queue.add(&message(&machine, 2, VERSION, &[]));
+    queue.add(&message(&machine, 3, VERSION, &[]));
     queue.kick();
     machine.run_events();
     gate.wait_for_readers(1);
@@ -399,10 +401,10 @@ fn a_new_session_waits_for_the_old_one() {
     machine.run_events();
     assert_eq!(queue.used(), None);
     gate.open();
-    for _ in 0..2 {
+    for _ in 0..3 {
         wait(&machine, &mut queue);
     }
-    assert_eq!(*gate.order.lock().unwrap(), [1, 2]);
+    assert_eq!(*gate.order.lock().unwrap(), [1, 2, 3]);
 }
 
 #[test]

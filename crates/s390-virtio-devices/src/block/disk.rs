@@ -158,9 +158,8 @@ impl Disk {
         }
     }
 
-    /// Nothing is in flight afterwards, and the cache mode is as it was in the beginning.
+    /// The cache mode is as it was in the beginning.
     pub(super) fn reset(&mut self) {
-        self.engine.cancel();
         self.write_back = self.options.write_back;
         self.flush_due = false;
     }

@@ -454,6 +454,17 @@ fn writes_are_durable_while_the_cache_is_off() {
     }
 }
 
+#[test]
+fn a_cache_that_is_on_again_before_the_next_request_is_not_flushed() {
+    let memory = memory();
+    let mut bench = Bench::<BigEndian>::new(&memory, FLUSH);
+    let data = [Buffer::readable(DATA, 512)];
+    bench.disk.set_write_back(false);
+    bench.disk.set_write_back(true);
+    assert_eq!(bench.request(VIRTIO_BLK_T_OUT, 0, &data).0, VIRTIO_BLK_S_OK);
+    assert_eq!(bench.ram.flushes(), 0);
+}
+
 /// Whatever the transport's byte order is.
 fn segment(sector: u64, sectors: u32, flags: u32) -> [u8; 16] {
     let mut bytes = [0; 16];
