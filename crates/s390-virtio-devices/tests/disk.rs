@@ -5,13 +5,17 @@ mod common;
 
 use std::io;
 use std::os::fd::AsRawFd;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use common::*;
+use imago::file::File as ImageFile;
+use imago::qcow2::Qcow2;
+use imago::{FormatCreateBuilder, Storage, StorageCreateOptions};
 use s390_virtio_devices::block::{
-    Block, BlockBackend, BlockOptions, EngineKind, ImageOptions, RawFile, Topology,
+    Block, BlockBackend, BlockOptions, EngineKind, ImageFormat, ImageOptions, RawFile, Topology,
 };
 use s390_virtio_devices::rate_limiter::{Rate, RateLimits};
 use s390_vring::Buffer;
@@ -518,6 +522,72 @@ fn direct_io_takes_buffers_at_any_address() {
             std::fs::write(file.path(), &content).unwrap();
         }
     }
+}
+
+#[test]
+fn qcow2_images_and_their_backing_files_do_direct_io() {
+    let directory = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let [base, overlay] = ["base", "overlay"].map(|name| directory.path().join(name));
+    let create = |path: &Path, backing: Option<&Path>| {
+        let file = StorageCreateOptions::new().filename(path);
+        let file = ImageFile::create_open(file).unwrap();
+        let mut builder = Qcow2::<ImageFile>::create_builder(file).size(1 << 20);
+        if let Some(backing) = backing {
+            builder = builder.backing(backing.to_str().unwrap().into(), "qcow2".into());
+        }
+        builder.create().unwrap();
+    };
+    let open = |path: &Path, direct| {
+        let image = ImageOptions {
+            format: ImageFormat::Qcow2,
+            direct,
+            ..ImageOptions::default()
+        };
+        image.open(path)
+    };
+    // At an odd address in memory.
+    let write = |disk: &dyn BlockBackend, byte, offset| {
+        let data = &mut [byte; 513][1..];
+        disk.write(&[data.into()], offset).unwrap();
+    };
+    let read = |disk: &dyn BlockBackend, offset| {
+        let mut data = [0xee; 513];
+        disk.read(&[(&mut data[1..]).into()], offset).unwrap();
+        assert!(data[1..].iter().all(|&byte| byte == data[1]));
+        data[1]
+    };
+    create(&base, None);
+    {
+        let disk = open(&base, false).unwrap();
+        write(&*disk, 1, 0);
+        write(&*disk, 2, 512);
+        disk.flush().unwrap();
+    }
+    create(&overlay, Some(&base));
+    let disk = match open(&overlay, true) {
+        Ok(disk) => disk,
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{error}");
+            eprintln!("no direct I/O here: {error}");
+            return;
+        }
+    };
+    // Both files are open so: nothing goes through the page cache.
+    let direct = std::fs::read_dir("/proc/self/fd").unwrap().filter(|entry| {
+        let fd = entry.as_ref().unwrap();
+        let target = std::fs::read_link(fd.path()).unwrap_or_default();
+        let number = fd.file_name().to_str().unwrap().parse().unwrap();
+        // SAFETY: the command takes nothing else.
+        target.starts_with(directory.path())
+            && unsafe { libc::fcntl(number, libc::F_GETFL) } & libc::O_DIRECT != 0
+    });
+    assert_eq!(direct.count(), 2);
+    write(&*disk, 3, 0);
+    assert_eq!([read(&*disk, 0), read(&*disk, 512)], [3, 2]);
+    disk.flush().unwrap();
+    drop(disk);
+    let disk = open(&overlay, false).unwrap();
+    assert_eq!([read(&*disk, 0), read(&*disk, 512)], [3, 2]);
 }
 
 #[test]

@@ -210,6 +210,21 @@ mod tests {
     }
 
     #[test]
+    fn a_file_system_without_direct_io_is_named_as_the_cause() {
+        let options = ImageOptions {
+            read_only: true,
+            direct: true,
+            ..ImageOptions::default()
+        };
+        match options.open_file("/proc/version".as_ref()) {
+            Err(ImageError::Open { source, .. }) => {
+                assert_eq!(source.to_string(), "its file system does no direct I/O");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
     fn every_image_has_a_serial_number_of_its_own() {
         let directory = tempfile::tempdir().unwrap();
         let names = ["first", "second", "third"].map(|name| directory.path().join(name));
