@@ -328,6 +328,9 @@ fn a_pause_waits_and_begins_nothing() {
     queue.kick();
     machine.run_events();
     gate.wait_for_readers(1);
+    // The event loop has not heard of it.
+    queue.add(&message(&machine, 1, CLUNK, &[]));
+    queue.kick();
     std::thread::scope(|scope| {
         scope.spawn(|| {
             std::thread::sleep(Duration::from_millis(50));
@@ -338,8 +341,6 @@ fn a_pause_waits_and_begins_nothing() {
     // Given back by now.
     assert_eq!(queue.used(), Some(7));
     assert_eq!(machine.interrupts(), [vring(TOKEN)]);
-    queue.add(&message(&machine, 1, CLUNK, &[]));
-    queue.kick();
     machine.run_events();
     std::thread::sleep(Duration::from_millis(20));
     machine.run_events();

@@ -234,9 +234,13 @@ mod tests {
     const SIZE: u64 = 8 << 20;
 
     fn create(path: &Path, backing: Option<&Path>) {
+        create_with_size(path, SIZE, backing);
+    }
+
+    fn create_with_size(path: &Path, size: u64, backing: Option<&Path>) {
         let file = StorageCreateOptions::new().filename(path);
         let file = ImageFile::create_open(file).unwrap();
-        let mut builder = Format::<ImageFile>::create_builder(file).size(SIZE);
+        let mut builder = Format::<ImageFile>::create_builder(file).size(size);
         if let Some(backing) = backing {
             builder = builder.backing(backing.to_str().unwrap().into(), "qcow2".into());
         }
@@ -295,6 +299,8 @@ mod tests {
         assert!(disk
             .write(&[VolatileSlice::from(&mut [1u8; 512][..])], 0)
             .is_err());
+        // Nothing of it is left that could not be flushed.
+        disk.flush().unwrap();
     }
 
     #[test]
@@ -319,6 +325,10 @@ mod tests {
         disk.write(&slices, 4096).unwrap();
         assert_eq!(read(&disk, 4096 + 3072)[1022..], 2047u16.to_be_bytes());
         assert_eq!(read(&disk, 4096)[..4], [0, 0, 0, 1]);
+        disk.read(&slices, 8192).unwrap();
+        disk.read(&slices, 4096).unwrap();
+        let numbers = words.into_iter().map(u16::from_be_bytes);
+        assert!(numbers.eq(0..2048));
     }
 
     #[test]
@@ -373,6 +383,11 @@ mod tests {
         for content in [vec![], vec![0; 4096], b"QFI\xfb\0\0\0\x03".to_vec()] {
             std::fs::write(&path, content).unwrap();
             assert!(sentence(&path, false).starts_with("cannot open disk image"));
+        }
+        for (size, what) in [(0, "is empty"), (513, "no multiple of 512")] {
+            std::fs::remove_file(&path).unwrap();
+            create_with_size(&path, size, None);
+            assert!(sentence(&path, false).ends_with(what));
         }
         // A raw image is never taken for one, whatever it looks like.
         std::fs::remove_file(&path).unwrap();

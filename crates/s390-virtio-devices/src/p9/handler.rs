@@ -100,13 +100,12 @@ impl<T: Transport> P9Handler<T> {
         let mut used = requests.complete(&mut drain, engine, metrics)?;
         let mut progress = Progress::Idle;
         if begin {
-            let (stopped, done) = drain.take(|chain| {
+            let done;
+            (progress, done) = drain.take(|chain| {
                 let keeper: Arc<dyn Any + Send + Sync> = self.memory.clone();
                 requests.begin(chain, memory, keeper, engine, metrics)
             })?;
-            // Some are answered by now: one interruption less.
-            used += done + requests.complete(&mut drain, engine, metrics)?;
-            progress = stopped;
+            used += done;
         }
         drain.signal(used)?;
         Ok(progress)
@@ -207,4 +206,62 @@ fn buffers<B: BitmapSlice>(
 ) -> Buffers {
     // SAFETY: the slices are of the guest memory that `keeper` is.
     unsafe { Buffers::new(slices, keeper) }
+}
+
+#[cfg(test)]
+mod tests {
+    use s390_vring::mock::MockDriver;
+    use s390_vring::{BigEndian, Buffer};
+    use vm_memory::bitmap::{AtomicBitmap, Bitmap};
+    use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+
+    use super::super::server::FileServer;
+    use super::*;
+    use crate::test_utils::Recorder;
+
+    type Marked = GuestMemoryMmap<AtomicBitmap>;
+
+    /// Answers with 5000 zeros.
+    struct Zeros;
+
+    impl FileServer for Zeros {
+        fn answer(&self, _: Header, _: &Buffers, reply: &Buffers) -> Answered {
+            reply.write(0, &[0; 5000]);
+            Answered {
+                len: 5000,
+                outcome: Outcome::Done,
+            }
+        }
+
+        fn reset(&self) {}
+    }
+
+    /// For the same reason as what a disk has read.
+    #[test]
+    fn an_answer_is_marked_dirty() {
+        for threads in [0, 1] {
+            let memory = Arc::new(Marked::from_ranges(&[(GuestAddress(0), 1 << 20)]).unwrap());
+            let features = s390_vring::RingFeatures::default();
+            let mut mock = MockDriver::<BigEndian, _>::new(&*memory, GuestAddress(0), 8, features);
+            let mut handler = P9Handler::<crate::S390Legacy<Marked>>::new(
+                memory.clone(),
+                mock.device_queue(),
+                Arc::new(Recorder::default()),
+                Arc::default(),
+            );
+            let engine = Engine::new(Arc::new(Zeros), threads).unwrap();
+            mock.add_chain(&[
+                Buffer::readable(0x1_0000, 11),
+                Buffer::writable(0x2_0000, 0x4000),
+            ]);
+            handler.process(&engine).unwrap();
+            engine.wait();
+            handler.complete(&engine).unwrap();
+            assert_eq!((handler.in_flight(), mock.used_idx()), (0, 1));
+            let region = memory.find_region(GuestAddress(0)).unwrap();
+            let dirty = |page: &u64| region.bitmap().dirty_at(*page as usize);
+            let pages: Vec<_> = (0x1_0000..0x4_0000).step_by(0x1000).filter(dirty).collect();
+            assert_eq!(pages, [0x2_0000, 0x2_1000]);
+        }
+    }
 }
