@@ -2,7 +2,10 @@
 //! What the tests of the handlers share: guest memory and a driver that records.
 
 use std::error::Error;
+use std::fs::File;
+use std::io;
 use std::marker::PhantomData;
+use std::os::fd::AsRawFd;
 use std::sync::{Arc, Mutex};
 
 use s390_vring::mock::MockDriver;
@@ -40,6 +43,22 @@ pub(crate) fn bytes(memory: &Memory, addr: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     memory.read_slice(&mut bytes, GuestAddress(addr)).unwrap();
     bytes
+}
+
+/// Whether the file system has yet to choose where on the medium parts of the file shall be: none of
+/// those that are durable. An error if it does not tell.
+pub(crate) fn is_put_off(file: &File) -> io::Result<bool> {
+    // From linux/fiemap.h: `struct fiemap` with room for some extents, in words of 32 bits; 4 in an
+    // extent's flags is FIEMAP_EXTENT_DELALLOC.
+    const FS_IOC_FIEMAP: u32 = 0xc020_660b;
+    const EXTENTS: usize = 16;
+    let mut map = [0u32; 8 + 14 * EXTENTS];
+    (map[2], map[3], map[6]) = (u32::MAX, u32::MAX, EXTENTS as u32);
+    // SAFETY: the call fills in the structure, which has room for as many extents as it says.
+    match unsafe { libc::ioctl(file.as_raw_fd(), FS_IOC_FIEMAP as _, map.as_mut_ptr()) } {
+        0 => Ok(map[8..].chunks(14).any(|extent| extent[10] & 4 != 0)),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Records what a device signals.

@@ -159,10 +159,6 @@ impl BlockBackend for Qcow2 {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, sentence));
         }
         if size > image.size() {
-            if self.read_only {
-                let sentence = "the image is read-only, and cannot grow";
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, sentence));
-            }
             image.resize_grow(size, PreallocateMode::None)?;
         }
         self.size.store(size, Ordering::Relaxed);
@@ -230,6 +226,7 @@ mod tests {
     use imago::{FormatCreateBuilder, Storage, StorageCreateOptions};
 
     use super::*;
+    use crate::test_utils::is_put_off;
 
     const SIZE: u64 = 8 << 20;
 
@@ -316,7 +313,9 @@ mod tests {
             assert_eq!(read(&disk, 0), [[7; 512], [0; 512]].concat());
             assert_eq!(read(&disk, 1 << 20), [0; 1024]);
         }
+        write(&disk, 7, 0);
         disk.discard(0, SIZE).unwrap();
+        assert_eq!(read(&disk, 0), [0; 1024]);
         let mut words: Vec<[u8; 2]> = (0..2048u16).map(u16::to_be_bytes).collect();
         let slices: Vec<_> = words
             .iter_mut()
@@ -329,6 +328,59 @@ mod tests {
         disk.read(&slices, 4096).unwrap();
         let numbers = words.into_iter().map(u16::from_be_bytes);
         assert!(numbers.eq(0..2048));
+    }
+
+    #[test]
+    fn zeros_keep_their_clusters_unless_they_may_go() {
+        for unmap in [false, true] {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("disk");
+            create(&path, None);
+            let disk = open(&path, false).unwrap();
+            let len = |offset| {
+                write(&disk, 7, offset);
+                disk.flush().unwrap();
+                path.metadata().unwrap().len()
+            };
+            let before = len(0);
+            disk.write_zeroes(0, 64 << 10, unmap).unwrap();
+            disk.flush().unwrap();
+            assert_eq!(len(1 << 20) > before, !unmap);
+        }
+    }
+
+    #[test]
+    fn an_old_image_has_no_zeros_of_its_own() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("disk");
+        create(&path, None);
+        // The fields of version 3 follow those of version 2.
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[4..8].copy_from_slice(&2u32.to_be_bytes());
+        std::fs::write(&path, bytes).unwrap();
+        let disk = open(&path, false).unwrap();
+        for unmap in [false, true] {
+            write(&disk, 7, 0);
+            disk.discard(0, SIZE).unwrap();
+            disk.write_zeroes(512, SIZE - 512, unmap).unwrap();
+            assert_eq!(read(&disk, 0), [[7; 512], [0; 512]].concat());
+        }
+    }
+
+    #[test]
+    fn a_flush_reaches_the_medium() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("disk");
+        create(&path, None);
+        let disk = open(&path, false).unwrap();
+        write(&disk, 7, 0);
+        let file = std::fs::File::open(&path).unwrap();
+        match is_put_off(&file) {
+            Ok(true) => {}
+            told => return eprintln!("the file system does not tell: {told:?}"),
+        }
+        disk.flush().unwrap();
+        assert!(!is_put_off(&file).unwrap());
     }
 
     #[test]
@@ -369,7 +421,9 @@ mod tests {
         disk.resize(None).unwrap();
         assert_eq!(disk.size(), 2 * SIZE);
         assert_eq!(read(&disk, 2 * SIZE - 1024), [5; 1024]);
-        assert!(disk.resize(Some(513)).is_err());
+        for size in [0, 513] {
+            assert!(disk.resize(Some(size)).is_err(), "{size}");
+        }
         drop(disk);
         let disk = open(&path, true).unwrap();
         assert_eq!(disk.size(), 2 * SIZE);

@@ -9,7 +9,7 @@ use vm_memory::{Bytes, GuestAddress, GuestMemory, Permissions, VolatileSlice};
 
 use super::*;
 use crate::block::{Qcow2, RawFile};
-use crate::test_utils::{bytes, memory, Memory};
+use crate::test_utils::{bytes, is_put_off, memory, Memory};
 
 const KINDS: [EngineKind; 4] = [
     EngineKind::Auto,
@@ -116,22 +116,6 @@ fn moves_data_between_file_and_guest_memory() {
     });
 }
 
-/// Whether the file system has yet to choose where on the medium the start of the file shall be: not
-/// if it is durable. An error if it does not tell.
-fn is_put_off(file: &NamedTempFile) -> io::Result<bool> {
-    // From linux/fiemap.h: `struct fiemap` with room for one extent, in words of 32 bits; 4 in the
-    // extent's flags is FIEMAP_EXTENT_DELALLOC.
-    const FS_IOC_FIEMAP: u32 = 0xc020_660b;
-    let mut map = [0u32; 8 + 14];
-    (map[2], map[3], map[6]) = (u32::MAX, u32::MAX, 1);
-    let fd = std::os::fd::AsRawFd::as_raw_fd(file.as_file());
-    // SAFETY: the call fills in the structure, which has room for as many extents as it says.
-    match unsafe { libc::ioctl(fd, FS_IOC_FIEMAP as libc::Ioctl, map.as_mut_ptr()) } {
-        0 => Ok(map[5] == 1 && map[8 + 10] & 4 != 0),
-        _ => Err(io::Error::last_os_error()),
-    }
-}
-
 #[test]
 fn what_is_durable_has_its_place_on_the_medium() {
     each(|engine, file| {
@@ -148,16 +132,16 @@ fn what_is_durable_has_its_place_on_the_medium() {
             all(engine, vec![write]).remove(0).unwrap();
         };
         write(false);
-        match is_put_off(file) {
+        match is_put_off(file.as_file()) {
             Ok(true) => {}
             told => return eprintln!("the file system does not tell: {told:?}"),
         }
         write(true);
-        assert!(!is_put_off(file).unwrap());
+        assert!(!is_put_off(file.as_file()).unwrap());
         write(false);
-        assert!(is_put_off(file).unwrap());
+        assert!(is_put_off(file.as_file()).unwrap());
         all(engine, vec![Operation::Flush]).remove(0).unwrap();
-        assert!(!is_put_off(file).unwrap());
+        assert!(!is_put_off(file.as_file()).unwrap());
     });
 }
 
@@ -401,20 +385,29 @@ fn threads_work_at_the_same_time_and_are_waited_for() {
         .all(Result::is_ok));
     assert!(slow.most.load(Ordering::SeqCst) > 1);
     assert_eq!(slow.done.load(Ordering::SeqCst), 8);
+    let wait_for_reader = || {
+        while slow.running.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+    };
     // What has begun when it is cancelled is waited for; what has not never begins.
     for tag in 0..64 {
         assert!(engine.submit(tag, read()).is_pending());
     }
     engine.start();
-    while slow.running.load(Ordering::SeqCst) == 0 {
-        std::thread::yield_now();
-    }
+    wait_for_reader();
     engine.cancel();
     assert_eq!(slow.running.load(Ordering::SeqCst), 0);
     let done = slow.done.load(Ordering::SeqCst);
     assert!(done < 72, "{done}");
+    for tag in 0..64 {
+        assert!(engine.submit(tag, read()).is_pending());
+    }
+    engine.start();
+    wait_for_reader();
     drop(engine);
-    assert_eq!(slow.done.load(Ordering::SeqCst), done);
+    assert_eq!(slow.running.load(Ordering::SeqCst), 0);
+    assert!(slow.done.load(Ordering::SeqCst) < done + 64);
 }
 
 #[test]
