@@ -320,6 +320,11 @@ mod tests {
         bucket.take(u64::MAX);
         bucket.take(u64::MAX);
         assert!(bucket.wait(Duration::ZERO).is_some());
+        // Time that comes again adds nothing.
+        let mut bucket = TokenBucket::new(rate(10, 1), START);
+        bucket.take(1);
+        assert!(bucket.wait(START - Duration::from_secs(1)).is_some());
+        assert_eq!(bucket.wait(START), Some(Duration::from_millis(100)));
         let mut slow = TokenBucket::new(rate(1, 0), Duration::ZERO);
         assert_eq!(slow.wait(Duration::ZERO), None);
         for _ in 0..1000 {
@@ -397,6 +402,18 @@ mod tests {
         // Nobody waits.
         limiter.set_limits(limits(1));
         assert!(!readable(&limiter, 20));
+    }
+
+    #[test]
+    fn the_timer_is_for_the_limit_that_denies_longest() {
+        let mut limiter = RateLimiter::new(RateLimits {
+            ops: Some(rate(100, 1)),
+            bytes: Some(rate(1, 1)),
+        })
+        .unwrap();
+        assert!(limiter.try_take(1000));
+        assert!(!limiter.try_take(1));
+        assert!(!readable(&limiter, 50));
     }
 
     #[test]

@@ -280,6 +280,12 @@ mod tests {
         {
             let disk = open(&path, false).unwrap();
             assert_eq!((disk.size(), disk.is_read_only()), (SIZE, false));
+            let Topology {
+                physical_block,
+                min_io,
+                ..
+            } = disk.topology();
+            assert_eq!((physical_block, min_io), (4096, 4096));
             assert_eq!(read(&disk, 0), [0; 1024]);
             write(&disk, 7, 5 << 20);
             write(&disk, 8, SIZE - 1024);

@@ -180,6 +180,7 @@ impl Bounded {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::{Arc, Condvar, Mutex};
 
     use vm_memory::{Bytes, GuestAddress, VolatileSlice};
@@ -198,6 +199,7 @@ mod tests {
     #[derive(Default)]
     struct Log {
         requests: Mutex<Vec<(u64, u64)>>,
+        flushes: AtomicUsize,
         closed: Mutex<bool>,
         opened: Condvar,
     }
@@ -245,6 +247,7 @@ mod tests {
         }
 
         fn flush(&self) -> io::Result<()> {
+            self.flushes.fetch_add(1, Ordering::SeqCst);
             Ok(())
         }
 
@@ -252,7 +255,8 @@ mod tests {
             self.add(offset, len)
         }
 
-        fn write_zeroes(&self, offset: u64, len: u64, _: bool) -> io::Result<()> {
+        fn write_zeroes(&self, offset: u64, len: u64, unmap: bool) -> io::Result<()> {
+            assert!(unmap, "nobody asked for others");
             self.add(offset, len)
         }
     }
@@ -309,6 +313,16 @@ mod tests {
             run(&mut engine, read(&memory, 4, 1 << 20)).unwrap();
             assert_eq!(log.take(), [(mib, piece)]);
 
+            // Each piece is as durable as the whole.
+            let write = Operation::Write {
+                data: buffers(&memory, &[(0, MIB); 9]),
+                offset: 0,
+                durable: true,
+            };
+            log.flushes.store(0, Ordering::SeqCst);
+            run(&mut engine, write).unwrap();
+            assert_eq!(log.take().len(), 3);
+            assert_eq!(log.flushes.load(Ordering::SeqCst), 3);
             let range = |offset, len| Range {
                 offset,
                 len,
@@ -322,6 +336,7 @@ mod tests {
             run(&mut engine, zeroes).unwrap();
             let pieces = [(512, piece - 512), (piece, 1024), (0, 512)];
             assert_eq!(log.take(), pieces);
+            assert_eq!(log.flushes.load(Ordering::SeqCst), 6);
             let ranges = vec![range(0, 1 << 30), range(1 << 30, 1 << 30)];
             run(&mut engine, Operation::Discard(ranges)).unwrap();
             assert_eq!(log.take(), [(0, 1 << 30), (1 << 30, 1 << 30)]);
@@ -344,40 +359,62 @@ mod tests {
         let memory = memory();
         let log = Arc::new(Log::default());
         let [_, mut engine] = engines(&log);
-        *log.closed.lock().unwrap() = true;
-        assert!(engine.submit(3, read(&memory, 64, 0)).is_pending());
-        engine.start();
-        while log.requests.lock().unwrap().is_empty() {
-            std::thread::yield_now();
-        }
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                *log.closed.lock().unwrap() = false;
-                log.opened.notify_all();
+        let range = |offset| Range {
+            offset,
+            len: PIECE,
+            unmap: false,
+        };
+        // Ranges are pieces, too.
+        let discard = Operation::Discard(vec![range(0), range(PIECE)]);
+        for operation in [read(&memory, 64, 0), discard] {
+            *log.closed.lock().unwrap() = true;
+            assert!(engine.submit(3, operation).is_pending());
+            engine.start();
+            while log.requests.lock().unwrap().is_empty() {
+                std::thread::yield_now();
+            }
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    *log.closed.lock().unwrap() = false;
+                    log.opened.notify_all();
+                });
+                engine.cancel();
             });
-            engine.cancel();
-        });
-        assert!(engine.next_completion().is_none() && engine.has_room());
-        assert_eq!(log.take(), [(0, PIECE)]);
+            assert!(engine.next_completion().is_none() && engine.has_room());
+            assert_eq!(log.take(), [(0, PIECE)]);
+        }
     }
 
     #[test]
     fn what_is_in_flight_is_bounded() {
         let memory = memory();
         let log = Arc::new(Log::default());
+        let zeroes = || Operation::WriteZeroes {
+            ranges: vec![Range {
+                offset: 0,
+                len: 100 << 20,
+                unmap: true,
+            }],
+            durable: false,
+        };
         for mut engine in engines(&log) {
-            let mut tag = 0;
-            while engine.has_room() {
-                let _ = engine.submit(tag, read(&memory, 100, 0));
-                tag += 1;
+            for operation in [
+                &(|| read(&memory, 100, 0)) as &dyn Fn() -> Operation,
+                &zeroes,
+            ] {
+                let mut tag = 0;
+                while engine.has_room() {
+                    let _ = engine.submit(tag, operation());
+                    tag += 1;
+                }
+                assert_eq!(u64::from(tag), MAX_BYTES / PIECE);
+                for _ in 0..tag {
+                    next(&mut engine);
+                }
+                let wanted = 25 * usize::from(tag);
+                assert_eq!(log.take().len(), wanted);
+                assert!(engine.has_room());
             }
-            assert_eq!(u64::from(tag), MAX_BYTES / PIECE);
-            for _ in 0..tag {
-                next(&mut engine);
-            }
-            let wanted = 25 * usize::from(tag);
-            assert_eq!(log.take().len(), wanted);
-            assert!(engine.has_room());
         }
     }
 

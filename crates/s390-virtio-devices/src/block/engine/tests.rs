@@ -398,6 +398,7 @@ fn threads_work_at_the_same_time_and_are_waited_for() {
     wait_for_reader();
     engine.cancel();
     assert_eq!(slow.running.load(Ordering::SeqCst), 0);
+    assert!(engine.next_completion().is_none());
     let done = slow.done.load(Ordering::SeqCst);
     assert!(done < 72, "{done}");
     for tag in 0..64 {

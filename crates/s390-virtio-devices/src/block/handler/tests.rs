@@ -781,6 +781,9 @@ fn a_driver_that_reuses_buffers_in_flight_has_to_wait() {
         bench.handler.process(&mut bench.disk).unwrap();
     }
     assert_eq!(engine.submitted(), usize::from(MAX_IN_FLIGHT));
+    // What is in flight will wake the handler.
+    let progress = bench.handler.process(&mut bench.disk).unwrap();
+    assert_eq!(progress, Progress::Idle);
     for _ in 0..3 {
         engine.finish(0, &*bench.ram);
     }
