@@ -157,4 +157,6 @@ fn every_queue_of_every_device_has_counters_of_its_own() {
     check(Console::new(sink(), None).unwrap());
     let console = Console::new(sink(), None).unwrap();
     check(console.with_port("org.example.0", sink()).unwrap());
+    let of_a_disk = disk().0.device_metrics().unwrap();
+    assert!(of_a_disk.of_queue(1).is_none());
 }

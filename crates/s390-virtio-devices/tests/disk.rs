@@ -628,6 +628,8 @@ fn the_size_is_a_whole_number_of_blocks() {
     assert!(disk.resize(Some(8192 + 512)).is_err());
     assert_eq!(disk.size(), 8192);
     disk.resize(Some(4096)).unwrap();
+    // Not every storage can change.
+    assert!(gated(EngineKind::Inline).0.resize(Some(1 << 20)).is_err());
     // All that there is, without a part of a block.
     file.as_file().set_len(12288 + 1024).unwrap();
     disk.resize(None).unwrap();

@@ -385,6 +385,38 @@ mod tests {
         }
     }
 
+    /// An engine that is done with everything before anybody asks, and does no flush.
+    struct Early(VecDeque<Completion>);
+
+    impl Engine for Early {
+        fn submit(&mut self, tag: u16, operation: Operation) -> Poll<io::Result<()>> {
+            let result = match operation {
+                Operation::Flush => Err(io::ErrorKind::Unsupported.into()),
+                _ => Ok(()),
+            };
+            self.0.push_back(Completion { tag, result });
+            Poll::Pending
+        }
+
+        fn start(&mut self) {}
+
+        fn next_completion(&mut self) -> Option<Completion> {
+            self.0.pop_front()
+        }
+
+        fn wait(&mut self) {}
+    }
+
+    #[test]
+    fn nothing_is_heard_of_what_was_cancelled() {
+        let mut engine = Bounded::new(Box::new(Early(VecDeque::new()))).unwrap();
+        for tag in [8, 9] {
+            assert!(engine.submit(tag, Operation::Flush).is_pending());
+        }
+        engine.cancel();
+        run(&mut engine, Operation::Discard(Vec::new())).unwrap();
+    }
+
     #[test]
     fn what_is_in_flight_is_bounded() {
         let memory = memory();

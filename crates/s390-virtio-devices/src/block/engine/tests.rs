@@ -424,6 +424,63 @@ fn a_backend_that_panics_fails_its_request_only() {
     assert!(results[0].is_err() && results[1].is_ok());
 }
 
+/// A raw file that nobody may ask.
+struct Silent(RawFile);
+
+impl BlockBackend for Silent {
+    fn size(&self) -> u64 {
+        self.0.size()
+    }
+
+    fn is_read_only(&self) -> bool {
+        false
+    }
+
+    fn serial(&self) -> &str {
+        ""
+    }
+
+    fn read(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
+        panic!("a read");
+    }
+
+    fn write(&self, _: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
+        panic!("a write");
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        panic!("a flush");
+    }
+
+    fn as_raw_file(&self) -> Option<&RawFile> {
+        Some(&self.0)
+    }
+}
+
+#[test]
+fn where_there_is_io_uring_it_does_the_requests_of_raw_files() {
+    let file = image();
+    let backend = Arc::new(Silent(RawFile::open(file.path(), false).unwrap()));
+    if let Err(error) = EngineKind::IoUring.create(backend.clone()) {
+        return eprintln!("without io_uring: {error}");
+    }
+    let memory = memory();
+    let data = || buffers(&memory, &[(0, 512)]);
+    let mut engine = EngineKind::Auto.create(backend).unwrap();
+    let read = Operation::Read {
+        data: data(),
+        offset: 0,
+    };
+    let write = Operation::Write {
+        data: data(),
+        offset: 0,
+        durable: true,
+    };
+    for result in all(&mut *engine, vec![read, write, Operation::Flush]) {
+        result.unwrap();
+    }
+}
+
 #[test]
 fn io_uring_is_for_raw_files() {
     assert!(EngineKind::IoUring
