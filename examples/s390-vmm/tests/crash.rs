@@ -39,6 +39,9 @@ const SIZE: u64 = MAX_SECTORS as u64 * SECTOR as u64;
 const KILLS: u32 = 3;
 const ROUNDS: u32 = 6;
 
+/// Rounds at most of which a killed VMM has not printed that they were flushed.
+const UNPRINTED: u32 = 8;
+
 struct Run<'a> {
     image: &'a Path,
     format: ImageFormat,
@@ -114,8 +117,10 @@ fn create(path: &Path, format: ImageFormat) {
     }
 }
 
-/// Every sector holds what the flushed rounds left, or what the one after them writes.
-fn verify(run: &Run<'_>) {
+/// Every sector holds what the flushed rounds left, or what the one after them writes. Which rounds
+/// these are, the disk may know better than the test: a killed VMM takes along what it had not
+/// printed yet.
+fn verify(run: &mut Run<'_>) {
     let options = ImageOptions {
         format: run.format,
         read_only: true,
@@ -128,19 +133,27 @@ fn verify(run: &Run<'_>) {
         .unwrap();
     let mut disk = vec![Content::default(); MAX_SECTORS as usize];
     stress::replay(run.seed, run.next, MAX_SECTORS, &mut disk);
-    let mut after = disk.clone();
-    for step in stress::round(run.seed, run.next, MAX_SECTORS) {
-        stress::apply(&step, run.next, &mut after);
+    let mut wrong = String::new();
+    for next in run.next..=run.next + UNPRINTED {
+        let mut after = disk.clone();
+        for step in stress::round(run.seed, next, MAX_SECTORS) {
+            stress::apply(&step, next, &mut after);
+        }
+        let differs = |&number: &u32| {
+            let found = &bytes[number as usize * SECTOR..][..SECTOR];
+            let wanted = [disk[number as usize], after[number as usize]];
+            !wanted.iter().any(|content| found == content.bytes(number))
+        };
+        let Some(number) = (0..MAX_SECTORS).find(differs) else {
+            run.next = next;
+            return;
+        };
+        let found = &bytes[number as usize * SECTOR..][..16];
+        let wanted = disk[number as usize];
+        wrong += &format!("sector {number} before round {next}: {wanted:?}, {found:02x?}\n");
+        disk = after;
     }
-    for (number, found) in (0..).zip(bytes.chunks(SECTOR)) {
-        let wanted = [disk[number as usize], after[number as usize]];
-        assert!(
-            wanted.iter().any(|content| found == content.bytes(number)),
-            "sector {number} before round {}: wanted {wanted:?}, found {:02x?}",
-            run.next,
-            &found[..16],
-        );
-    }
+    panic!("{wrong}");
 }
 
 /// Leaked clusters are no harm and what a crash leaves; anything else is.
@@ -191,7 +204,7 @@ fn crash(format: ImageFormat, words: &str) {
         let delay = Duration::from_micros(u64::from(kills * 1237 % 5000));
         run(&mut this, rounds, delay);
         kills += 1;
-        verify(&this);
+        verify(&mut this);
         check(&this);
     }
     let rounds = this.next - 1;
