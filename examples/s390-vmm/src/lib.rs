@@ -46,18 +46,20 @@ use vm::VirtualMachine;
 ///
 /// The machine cannot be put together, or the host failed while it ran.
 pub fn boot(config: &VmConfig) -> Result<End> {
-    let signals = signals::Signals::block()?;
-    let control = match &config.control {
-        Some(path) => Some(ListeningSocket::bind("control", path)?),
-        None => None,
-    };
     let mut image = Image::open(&config.kernel, config.initrd.as_deref())?;
     if let Some(line) = &config.command_line {
         image = image.with_command_line(line.as_bytes())?;
     }
+    let control = match &config.control {
+        Some(path) => Some(ListeningSocket::bind("control", path)?),
+        None => None,
+    };
+    let signals = signals::Signals::block()?;
     let (ports, port_guards) = Port::open_all(&config.ports)?;
     let console = console::Console::open(&config.console)?;
     let mut vm = VirtualMachine::new(image, &config.hardware, console.output(), ports)?;
+    // From here on, since a disk may have to wait for its host; to the end.
+    let _signals = vm.listen_to_signals(signals)?;
     for disk in &config.disks {
         vm.devices().add_disk(disk)?;
     }
@@ -70,7 +72,6 @@ pub fn boot(config: &VmConfig) -> Result<End> {
     if config.balloon {
         vm.devices().add_balloon(config.hardware.memory_size)?;
     }
-    vm.listen_to_signals(signals)?;
     if let Some(socket) = control {
         vm.listen_to_control(socket);
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The terminal of standard input, handed to the guest key by key and given back at the end.
 
-use std::io::{self, IsTerminal, Stdin};
+use std::io::{self, IsTerminal};
+use std::sync::{Mutex, PoisonError};
 
 use nix::sys::termios::{
     tcgetattr, tcsetattr, InputFlags, LocalFlags, SetArg, SpecialCharacterIndices, Termios,
@@ -25,12 +26,22 @@ pub(crate) fn size() -> ConsoleSize {
     })
 }
 
+/// What the terminal was like before [`RawMode`]. A process has one terminal.
+static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
+
+/// Gives the terminal back, if it is in raw mode.
+pub(crate) fn give_back() {
+    let before = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take();
+    if let Some(before) = before {
+        if let Err(errno) = tcsetattr(io::stdin(), SetArg::TCSANOW, &before) {
+            log::warn!("the terminal stays as the guest had it: {errno}");
+        }
+    }
+}
+
 /// Standard input as a terminal in raw mode, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct RawMode {
-    stdin: Stdin,
-    before: Termios,
-}
+pub(crate) struct RawMode(());
 
 impl RawMode {
     /// Changes the terminal, if standard input is one. Output goes through the terminal's
@@ -59,14 +70,13 @@ impl RawMode {
         raw.control_chars[SpecialCharacterIndices::VMIN as usize] = 1;
         raw.control_chars[SpecialCharacterIndices::VTIME as usize] = 0;
         tcsetattr(&stdin, SetArg::TCSANOW, &raw).map_err(error)?;
-        Ok(Some(RawMode { stdin, before }))
+        *BEFORE.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        Ok(Some(RawMode(())))
     }
 }
 
 impl Drop for RawMode {
     fn drop(&mut self) {
-        if let Err(errno) = tcsetattr(&self.stdin, SetArg::TCSANOW, &self.before) {
-            log::warn!("the terminal stays as the guest had it: {errno}");
-        }
+        give_back();
     }
 }

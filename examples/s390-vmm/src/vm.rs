@@ -22,7 +22,7 @@ use crate::devices::Devices;
 use crate::event_loop::EventLoop;
 use crate::memory::allocate;
 use crate::reboot::Rebooter;
-use crate::signals::{SignalHandler, Signals};
+use crate::signals::{SignalThread, Signals, WindowHandler};
 use crate::socket::ListeningSocket;
 use crate::stats::Stats;
 use crate::terminal;
@@ -150,16 +150,16 @@ impl VirtualMachine {
         &self.devices
     }
 
-    /// Lets signals power the guest off.
-    pub(crate) fn listen_to_signals(&self, signals: Signals) -> Result<()> {
-        let handler = SignalHandler {
-            signals,
-            power: self.power.clone(),
-            stopper: self.stopper.clone(),
+    /// Lets signals power the guest off, or end the run, until what is returned is dropped.
+    pub(crate) fn listen_to_signals(&self, signals: Signals) -> Result<SignalThread> {
+        let (thread, window) = signals.start(self.power.clone(), self.stopper.clone())?;
+        let handler = WindowHandler {
+            window,
             devices: self.devices.clone(),
-            asked: false,
         };
-        self.events.subscribe().add(Arc::new(Mutex::new(handler)))
+        let handler = Arc::new(Mutex::new(handler));
+        self.events.subscribe().add(handler)?;
+        Ok(thread)
     }
 
     /// Lets whoever comes to `socket` command the machine once it runs.

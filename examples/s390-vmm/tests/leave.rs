@@ -7,11 +7,17 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::process::{Child, Stdio};
+#[cfg(not(target_arch = "s390x"))]
+use std::time::{Duration, Instant};
 
 use common::{vmm, GUEST};
 use nix::pty::openpty;
+#[cfg(not(target_arch = "s390x"))]
+use nix::sys::ptrace;
 use nix::sys::signal::{kill, Signal};
 use nix::sys::termios::{tcgetattr, LocalFlags};
+#[cfg(not(target_arch = "s390x"))]
+use nix::sys::wait::{waitpid, WaitPidFlag};
 use nix::unistd::Pid;
 
 /// A guest that loops for ever.
@@ -36,9 +42,13 @@ fn looping_guest(stdin: Stdio) -> Child {
 
 /// Reads the guest's output until it is at work.
 fn wait_for_banner(child: &mut Child) {
+    read_until(child, "ram: 64 MiB");
+}
+
+fn read_until(child: &mut Child, text: &str) {
     let stdout = child.stdout.as_mut().unwrap();
     let mut seen = String::new();
-    while !seen.contains("ram: 64 MiB") {
+    while !seen.contains(text) {
         let mut bytes = [0; 256];
         let len = stdout.read(&mut bytes).unwrap();
         assert_ne!(len, 0, "the guest ended: {seen}");
@@ -99,6 +109,74 @@ fn a_signal_ends_a_guest_that_does_not_listen() {
     terminate(&child);
     let sentence = "s390-vmm: ended by a signal, the guest was not shut down\n";
     assert_eq!(end(child), (Some(1), sentence.to_owned()));
+}
+
+/// A disk whose host hangs: the threads that work on it stand still as if in a call that does not
+/// return. (Under qemu-user nobody can hold a thread.)
+#[test]
+#[cfg(not(target_arch = "s390x"))]
+fn the_next_signal_waits_for_no_storage() {
+    let image = tempfile::NamedTempFile::new().unwrap();
+    image.as_file().set_len(8 << 20).unwrap();
+    let pty = openpty(None, None).unwrap();
+    let before = tcgetattr(&pty.slave).unwrap();
+    let slave: OwnedFd = pty.slave.try_clone().unwrap();
+    let mut child = vmm()
+        .args(["boot", "--backend", "emulated", "--memory", "64M"])
+        .args(["--kernel", GUEST, "--cmdline", "stress=7 stress-round=1"])
+        .arg("--disk")
+        .arg(format!("path={},engine=threads", image.path().display()))
+        .stdin(slave)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    read_until(&mut child, "round 1 flushed");
+    let held = hold_threads(&child, "block");
+    assert_ne!(tcgetattr(&pty.slave).unwrap(), before);
+    terminate(&child);
+    assert!(!ends_within(&mut child, &held, Duration::from_millis(500)));
+    terminate(&child);
+    assert!(ends_within(&mut child, &held, Duration::from_secs(10)));
+    let sentence = "s390-vmm: ended by a signal in the middle of its work\n";
+    assert_eq!(end(child), (Some(1), sentence.to_owned()));
+    assert_eq!(tcgetattr(&pty.slave).unwrap(), before);
+}
+
+/// Holds the threads of this name.
+#[cfg(not(target_arch = "s390x"))]
+fn hold_threads(child: &Child, name: &str) -> Vec<Pid> {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+    let named = tasks
+        .map(|task| task.unwrap().path())
+        .filter(|task| std::fs::read_to_string(task.join("comm")).unwrap().trim() == name);
+    let held: Vec<_> = named
+        .map(|task| Pid::from_raw(task.file_name().unwrap().to_str().unwrap().parse().unwrap()))
+        .collect();
+    assert!(!held.is_empty());
+    for &thread in &held {
+        ptrace::seize(thread, ptrace::Options::empty()).unwrap();
+        ptrace::interrupt(thread).unwrap();
+        waitpid(thread, Some(WaitPidFlag::__WALL)).unwrap();
+    }
+    held
+}
+
+/// Whether the child ends in time. Who holds threads has to see them end.
+#[cfg(not(target_arch = "s390x"))]
+fn ends_within(child: &mut Child, held: &[Pid], time: Duration) -> bool {
+    let deadline = Instant::now() + time;
+    while Instant::now() < deadline {
+        for &thread in held {
+            // An error says that it has ended already.
+            let _ = waitpid(thread, Some(WaitPidFlag::__WALL | WaitPidFlag::WNOHANG));
+        }
+        if child.try_wait().unwrap().is_some() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
 }
 
 fn terminate(child: &Child) {

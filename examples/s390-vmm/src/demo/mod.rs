@@ -62,7 +62,7 @@ pub fn run(backend: &Backend) -> Result<End> {
         ..DiskConfig::default()
     })?;
     vm.devices().add_link(link)?;
-    vm.listen_to_signals(signals)?;
+    let _signals = vm.listen_to_signals(signals)?;
 
     say("the built-in guest, a bare-metal program for s390x, says:");
     let peer = Peer::start(socket, PINGS)?;
