@@ -20,7 +20,10 @@ use crate::control::{self, DeviceRef};
 use crate::inspect::PageSource;
 
 /// The form of a network interface.
-const NET: &str = "tap=NAME|stream=SOCKET[,mac=..][,mtu=N][,bw=BYTES][,ops=N]";
+const NET: &str = "tap=NAME|stream=SOCKET[,mac=..][,mtu=N][,bw=SIZE][,ops=N]";
+
+/// The form of a port.
+const PORT: &str = "name=NAME,file=F|socket=PATH";
 
 /// The form of a shared directory.
 const SHARE: &str = "path=DIR,tag=TAG[,readonly]";
@@ -73,7 +76,7 @@ pub struct BootArguments {
     #[arg(long, value_name = "path=F[,..]", verbatim_doc_comment)]
     disk: Vec<DiskConfig>,
     /// A network interface, on a tap device or on the Unix socket of a program like passt:
-    /// tap=NAME or stream=SOCKET, then [,mac=..][,mtu=N][,bw=BYTES][,ops=N]. The last two are limits
+    /// tap=NAME or stream=SOCKET, then [,mac=..][,mtu=N][,bw=SIZE][,ops=N]. The last two are limits
     /// a second in each direction. May be given more than once.
     #[arg(long, value_name = NET)]
     net: Vec<NetConfig>,
@@ -83,7 +86,7 @@ pub struct BootArguments {
     share: Vec<ShareConfig>,
     /// A port beside the virtio console: name=NAME,file=F, which takes what the guest writes, or
     /// name=NAME,socket=PATH, on which one client at a time talks to the guest. Linux has it as /dev/virtio-ports/NAME. May be given more than once.
-    #[arg(long, value_name = "name=NAME,file=F")]
+    #[arg(long, value_name = PORT)]
     port: Vec<PortConfig>,
     /// A balloon, into which the guest can be asked to put memory that the host gets back.
     #[arg(long)]
@@ -149,9 +152,9 @@ enum CtlCommand {
     Info,
     /// Print what devices and queues have counted.
     Counters,
-    /// Hold the CPUs.
+    /// Hold the CPUs, the devices and the guest's clock.
     Pause,
-    /// Let the CPUs run on.
+    /// Let them go on.
     Resume,
     /// Ask the guest to power off.
     PowerButton,
@@ -159,8 +162,8 @@ enum CtlCommand {
     Reset,
     /// Add a disk.
     AddDisk {
-        /// The disk: path=F[,..] as with boot.
-        #[arg(value_name = "path=F[,readonly]")]
+        /// The disk, as for `boot --disk`.
+        #[arg(value_name = "path=F[,..]")]
         disk: DiskConfig,
     },
     /// Add a network interface.
@@ -188,7 +191,7 @@ enum CtlCommand {
     /// Take the link of a network interface up or down.
     Link {
         /// What it shall be.
-        #[arg(value_enum)]
+        #[arg(value_enum, value_name = "up|down")]
         state: LinkState,
         /// Number of the interface, from 0.
         #[arg(value_name = "N", default_value = "0")]
@@ -609,6 +612,7 @@ impl FromStr for ConsoleConfig {
 #[cfg(test)]
 mod tests {
     use clap::error::ErrorKind;
+    use clap::CommandFactory;
 
     use super::*;
 
@@ -618,6 +622,29 @@ mod tests {
         match cli.command {
             Command::Boot(arguments) => Ok(arguments.into()),
             _ => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn the_readme_has_every_option_and_command() {
+        let readme = include_str!("../README.md");
+        // Words of the first column of any table: whole ones, without what stands for a value.
+        let words: Vec<&str> = readme
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split(" | ").next())
+            .flat_map(|cell| cell.split(['`', ' ', '[', '=', ',']))
+            .collect();
+        let cli = Cli::command();
+        let of = |name| cli.find_subcommand(name).unwrap();
+        let options = of("boot").get_arguments();
+        let options = options.filter_map(|argument| Some(format!("--{}", argument.get_long()?)));
+        let commands = of("ctl").get_subcommands();
+        let names: Vec<_> = options
+            .chain(commands.map(|command| command.get_name().to_owned()))
+            .collect();
+        assert!(names.len() > 25, "{names:?}");
+        for name in names {
+            assert!(words.contains(&&*name), "{name} is not in README.md");
         }
     }
 

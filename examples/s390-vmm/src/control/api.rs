@@ -23,9 +23,9 @@ pub enum Command {
     Counters,
     /// The descriptor page as it is now, 4096 bytes.
     Page,
-    /// Hold the CPUs.
+    /// Hold the CPUs, the devices and the guest's clock.
     Pause,
-    /// Let the CPUs run on.
+    /// Let them go on.
     Resume,
     /// Ask the guest to power off.
     PowerButton,
@@ -206,6 +206,18 @@ mod tests {
             path: path.into(),
             read_only,
             ..DiskConfig::default()
+        }
+    }
+
+    #[test]
+    fn the_readme_has_every_resource() {
+        let readme = include_str!("../../README.md");
+        for (name, form) in COMMANDS {
+            let put = format!("`vm.{name}`");
+            let full = format!("`{} vm.{name}`", form.method());
+            // In one row with another one, the method is not repeated.
+            let found = readme.contains(&full) || *form == Form::Put && readme.contains(&put);
+            assert!(found, "{full} is not in README.md");
         }
     }
 
