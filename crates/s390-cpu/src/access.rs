@@ -11,12 +11,13 @@ use std::sync::Arc;
 
 use vm_memory::bitmap::Bitmap;
 use vm_memory::mmap::MmapRegion;
-use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
+use vm_memory::{GuestAddress, GuestMemoryBackend, GuestMemoryMmap};
 
 use crate::code_pages::CodePages;
 use crate::cpu::{Cpu, Fault, Trap};
 use crate::dat::{Access, Space, NEVER_FAST};
 use crate::keys::StorageKeys;
+use crate::vm::Error;
 
 /// Guest memory as this CPU takes it: one region from address 0 whose bitmap finds stores to
 /// decoded instructions.
@@ -50,17 +51,19 @@ unsafe impl Sync for Ram {}
 struct Unaligned<T>(T);
 
 impl Ram {
-    /// Takes memory of a single region at address 0; `None` for any other shape.
-    pub(crate) fn new(memory: &Memory) -> Option<Self> {
-        let region = memory.find_region(GuestAddress(0))?;
-        if memory.num_regions() != 1 || region.start_addr() != GuestAddress(0) {
-            return None;
-        }
-        let region = region.get_mmap();
-        Some(Ram {
+    /// Takes memory of a single region at address 0.
+    pub(crate) fn new(memory: &Memory) -> Result<Self, Error> {
+        let region = memory
+            .find_region(GuestAddress(0))
+            .filter(|_| memory.num_regions() == 1)
+            .ok_or(Error::MemoryShape)?
+            .get_mmap();
+        let size = region.size() as u64;
+        let keys = StorageKeys::new(size).filter(|_| region.bitmap().covers(size));
+        Ok(Ram {
             base: region.as_ptr(),
-            size: region.size() as u64,
-            keys: Arc::new(StorageKeys::new(region.size() as u64)),
+            size,
+            keys: Arc::new(keys.ok_or(Error::Bookkeeping(size))?),
             region,
         })
     }

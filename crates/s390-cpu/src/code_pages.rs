@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use vm_memory::bitmap::{Bitmap, NewBitmap, RefSlice, WithBitmapSlice};
 
 use crate::shared::{Attention, CpuShared};
+use crate::zeroed::zeroed;
 
 const PAGE_SHIFT: usize = 12;
 /// A page is watched in 64 pieces, so that data beside code does not cost the code.
@@ -51,6 +52,11 @@ fn mask(start: usize, end: usize) -> u64 {
 }
 
 impl CodePages {
+    /// Whether it covers so many bytes of memory.
+    pub(crate) fn covers(&self, len: u64) -> bool {
+        len.div_ceil(1 << PAGE_SHIFT) <= self.granules.len() as u64
+    }
+
     pub(crate) fn listen(&self, cpu: Arc<CpuShared>) {
         self.listeners
             .write()
@@ -142,9 +148,8 @@ impl Bitmap for CodePages {
 impl NewBitmap for CodePages {
     fn with_len(len: usize) -> Self {
         CodePages {
-            granules: (0..len.div_ceil(1 << PAGE_SHIFT))
-                .map(|_| AtomicU64::new(0))
-                .collect(),
+            // For what is missing, no CPU can be made.
+            granules: zeroed(len.div_ceil(1 << PAGE_SHIFT)).unwrap_or_default(),
             listeners: RwLock::default(),
         }
     }

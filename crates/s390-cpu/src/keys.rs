@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::zeroed::zeroed;
+
 /// Fetch-protection bit.
 pub(crate) const FETCH_PROTECTION: u8 = 0x08;
 /// Reference bit.
@@ -17,12 +19,9 @@ pub(crate) const ALL: u8 = 0xfe;
 pub(crate) struct StorageKeys(Vec<AtomicU8>);
 
 impl StorageKeys {
-    pub(crate) fn new(storage_size: u64) -> Self {
-        StorageKeys(
-            (0..storage_size.div_ceil(0x1000))
-                .map(|_| AtomicU8::new(0))
-                .collect(),
-        )
+    /// Keys for so many bytes of storage; `None` if the host has no room for them.
+    pub(crate) fn new(storage_size: u64) -> Option<Self> {
+        zeroed(storage_size.div_ceil(0x1000) as usize).map(StorageKeys)
     }
 
     /// The key of the block at absolute address `abs`, which is inside storage.

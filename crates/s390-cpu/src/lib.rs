@@ -40,6 +40,7 @@ mod testing;
 mod threaded;
 mod timing;
 mod vm;
+mod zeroed;
 
 pub use access::Memory;
 pub use code_pages::CodePages;

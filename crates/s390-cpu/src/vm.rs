@@ -28,6 +28,9 @@ pub enum Error {
     /// A CPU needs its prefix area.
     #[error("guest memory of {0} bytes has no room for the prefix area of 8 KiB")]
     MemorySize(u64),
+    /// Storage keys, and what is known of code in storage, need memory of the host.
+    #[error("the host has no room for what is to be known of {0} bytes of guest memory")]
+    Bookkeeping(u64),
 }
 
 /// What a virtual machine is like.
@@ -65,9 +68,9 @@ impl SoftVm {
     ///
     /// # Errors
     ///
-    /// [`Error::MemoryShape`], [`Error::MemorySize`]
+    /// [`Error::MemoryShape`], [`Error::MemorySize`], [`Error::Bookkeeping`]
     pub fn new(memory: &Memory, config: Config) -> Result<Self, Error> {
-        let ram = Ram::new(memory).ok_or(Error::MemoryShape)?;
+        let ram = Ram::new(memory)?;
         if ram.size() < lowcore::SIZE as u64 {
             return Err(Error::MemorySize(ram.size()));
         }
