@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The command line.
 
+use std::collections::HashSet;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -457,18 +458,31 @@ fn words(
     text: &str,
     mut set: impl FnMut(&str, Option<&str>) -> Result<(), String>,
 ) -> Result<(), String> {
+    let mut keys = HashSet::new();
     for word in text.split(',') {
-        match word.split_once('=') {
-            Some((key, "")) => return Err(format!("{key} has no value")),
-            Some((key, value)) => set(key, Some(value))?,
-            None => set(word, None)?,
+        let (key, value) = match word.split_once('=') {
+            Some((key, value)) => (key, Some(value)),
+            None => (word, None),
+        };
+        if value == Some("") {
+            return Err(format!("{key} has no value"));
         }
+        if !keys.insert(key) {
+            return Err(format!("{key} is given twice"));
+        }
+        set(key, value)?;
     }
     Ok(())
 }
 
-fn unknown(key: &str, known: &str) -> String {
-    format!("{key:?} is not known here; expected {known}")
+fn unknown(word: &str, known: &str) -> String {
+    format!("{word:?} is not known here; expected {known}")
+}
+
+/// The same for a word that has these two halves.
+fn unknown_word(key: &str, value: Option<&str>, known: &str) -> String {
+    let word = value.map_or(key.to_owned(), |value| format!("{key}={value}"));
+    unknown(&word, known)
 }
 
 impl FromStr for DiskConfig {
@@ -496,8 +510,9 @@ impl FromStr for DiskConfig {
                 ("block-size", Some(value)) => return Err(unknown(value, "512 or 4096")),
                 ("iops", Some(value)) => disk.iops = Some(rate(key, value)?),
                 ("bw", Some(value)) => disk.bw = Some(rate(key, value)?),
-                _ => return Err(unknown(
+                _ => return Err(unknown_word(
                     key,
+                    value,
                     "path=F, readonly, direct, format=, cache=, engine=, block-size=, iops=, bw=",
                 )),
             }
@@ -529,7 +544,7 @@ impl FromStr for NetConfig {
                 ("mac", Some(value)) => {
                     mac = Some(value.parse::<MacAddress>().map_err(|e| e.to_string())?);
                 }
-                _ => return Err(unknown(key, NET)),
+                _ => return Err(unknown_word(key, value, NET)),
             }
             Ok(())
         })?;
@@ -554,7 +569,7 @@ impl FromStr for ShareConfig {
                 ("path", Some(value)) => path = Some(PathBuf::from(value)),
                 ("tag", Some(value)) => tag = Some(Tag::new(value).map_err(|e| e.to_string())?),
                 ("readonly", None) => read_only = true,
-                _ => return Err(unknown(key, SHARE)),
+                _ => return Err(unknown_word(key, value, SHARE)),
             }
             Ok(())
         })?;
@@ -581,7 +596,7 @@ impl FromStr for PortConfig {
                 ("name", Some(value)) => name = Some(value.to_owned()),
                 ("file", Some(value)) => set(PortTarget::File(value.into()))?,
                 ("socket", Some(value)) => set(PortTarget::Socket(value.into()))?,
-                _ => return Err(unknown(key, "name=NAME,file=F or name=NAME,socket=PATH")),
+                _ => return Err(unknown_word(key, value, PORT)),
             }
             Ok(())
         })?;
@@ -921,6 +936,8 @@ mod tests {
             ["--disk", "path=a,iops=0"],
             ["--disk", "path=a,bw=1X"],
             ["--disk", "path=a,direct=on"],
+            ["--disk", "path=a,path=b"],
+            ["--disk", "readonly,path=a,readonly"],
             ["--disk", "path=a,"],
             ["--net", "tap="],
             ["--net", "mac=02:00:00:00:00:01"],

@@ -60,7 +60,11 @@ pub(crate) fn sentence(error: &Error) -> String {
     let mut sentence = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        sentence += &format!(": {error}");
+        let text = error.to_string();
+        // Some libraries say their causes themselves.
+        if !sentence.ends_with(&text) {
+            sentence += &format!(": {text}");
+        }
         cause = error.source();
     }
     sentence
@@ -78,6 +82,14 @@ mod tests {
             source,
         };
         assert_eq!(sentence(&error), "cannot start a thread: disk on fire");
+        let errno = vmm_sys_util::errno::Error::new(24);
+        let error = Error::from(event_manager::Error::Epoll(errno));
+        let sentence = sentence(&error);
+        assert_eq!(
+            sentence.matches("Too many open files").count(),
+            1,
+            "{sentence}"
+        );
     }
 
     #[test]

@@ -44,9 +44,22 @@ pub enum Error {
     /// Two shares have the same tag: a guest would only find the first.
     #[error("there are two shares with the tag {0:?}")]
     TagTwice(String),
-    /// The console's file cannot be opened.
-    #[error("cannot open console file {path:?}")]
-    ConsoleFile {
+    /// Two ports have the same name, and a guest has one place for it.
+    #[error("there are two ports with the name {0:?}")]
+    PortTwice(String),
+    /// Writing to a file would spoil what somebody else has there.
+    #[error("{kind} file {path:?} is in use by a disk or another output")]
+    OutputInUse {
+        /// What it is for.
+        kind: &'static str,
+        /// Path as given.
+        path: PathBuf,
+    },
+    /// A file for what the guest prints cannot be opened.
+    #[error("cannot open {kind} file {path:?}")]
+    OutputFile {
+        /// What it is for.
+        kind: &'static str,
         /// Path as given.
         path: PathBuf,
         /// Cause.

@@ -72,6 +72,8 @@ pub fn boot(config: &VmConfig) -> Result<End> {
     if config.balloon {
         vm.devices().add_balloon(config.hardware.memory_size)?;
     }
+    console.begin()?;
+    port_guards.iter().try_for_each(|guard| guard.begin())?;
     if let Some(socket) = control {
         vm.listen_to_control(socket);
     }

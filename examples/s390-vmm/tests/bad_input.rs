@@ -191,6 +191,59 @@ fn a_console_file_that_cannot_be_made() {
 }
 
 #[test]
+fn an_output_that_is_a_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let image = directory.path().join("image");
+    fs::write(&image, [1; 512]).unwrap();
+    let disk = format!("path={}", image.display());
+    let file = format!("file={}", image.display());
+    let port = format!("name=p,{file}");
+    for output in [["--console", &file], ["--port", &port]] {
+        let arguments = ["boot", "--kernel", GUEST, "--disk", &disk];
+        assert_eq!(
+            sentence(&[&arguments[..], &output].concat()),
+            format!(
+                "disk image {} is in use by another disk or process",
+                image.display()
+            )
+        );
+        assert_eq!(fs::read(&image).unwrap(), [1; 512]);
+    }
+    let other = format!("name=q,{file}");
+    let ports = ["boot", "--kernel", GUEST, "--port", &port, "--port", &other];
+    assert_eq!(
+        sentence(&ports),
+        format!("port file {image:?} is in use by a disk or another output")
+    );
+}
+
+#[test]
+fn ports_with_one_name() {
+    let ports = ["--port", "name=p,file=/dev/null"].repeat(2);
+    assert_eq!(
+        sentence(&[&["boot", "--kernel", GUEST][..], &ports].concat()),
+        "there are two ports with the name \"p\""
+    );
+}
+
+#[test]
+fn memory_that_no_host_has() {
+    let arguments = [
+        "boot",
+        "--kernel",
+        GUEST,
+        "--backend",
+        "emulated",
+        "--memory",
+    ];
+    let sentence = sentence(&[&arguments[..], &["1000T"]].concat());
+    assert!(
+        sentence.starts_with("cannot allocate 1099511"),
+        "{sentence}"
+    );
+}
+
+#[test]
 #[cfg(not(target_arch = "s390x"))]
 fn kvm_on_another_architecture() {
     let sentence = sentence(&["boot", "--kernel", GUEST, "--backend", "kvm"]);
@@ -232,6 +285,14 @@ fn usage_errors_have_their_own_status() {
         (
             &["boot", "--kernel", GUEST, "--disk", "readonly"],
             "a disk needs path=F",
+        ),
+        (
+            &["boot", "--kernel", GUEST, "--disk", "path=a,readonly=yes"],
+            "\"readonly=yes\" is not known here",
+        ),
+        (
+            &["boot", "--kernel", GUEST, "--disk", "path=a,path=b"],
+            "path is given twice",
         ),
         (
             &["boot", "--kernel", GUEST, "--net", "tap=t,mac=1:2"],

@@ -2,6 +2,7 @@
 //! The guest's consoles at the host's end: one output for all of them, one keyboard.
 
 mod escape;
+mod file;
 mod keyboard;
 mod output;
 mod ports;
@@ -11,6 +12,7 @@ use std::fs::File;
 use std::io::Write;
 use std::os::fd::AsFd;
 
+use file::OutputFile;
 pub(crate) use keyboard::{Keyboard, KeyboardThread};
 pub(crate) use output::ConsoleOutput;
 pub(crate) use ports::Port;
@@ -29,11 +31,13 @@ pub(crate) struct Console {
     /// In raw mode, if standard input is a terminal.
     _mode: Option<RawMode>,
     has_keyboard: bool,
+    file: Option<OutputFile>,
 }
 
 impl Console {
     /// Opens what the user asked for.
     pub(crate) fn open(config: &ConsoleConfig) -> Result<Self> {
+        let mut output_file = None;
         let (sink, has_keyboard): (Box<dyn Write + Send>, _) = match config {
             // Without Rust's buffer, whose lock would be held while nobody reads.
             ConsoleConfig::Stdio => {
@@ -42,11 +46,8 @@ impl Console {
                 (Box::new(File::from(stdout)), true)
             }
             ConsoleConfig::File(path) => {
-                let file = File::create(path).map_err(|source| Error::ConsoleFile {
-                    path: path.clone(),
-                    source,
-                })?;
-                (Box::new(file), false)
+                let file = output_file.insert(OutputFile::open("console", path)?);
+                (Box::new(file.sink()?), false)
             }
             ConsoleConfig::None => (Box::new(std::io::sink()), false),
         };
@@ -57,7 +58,13 @@ impl Console {
                 false => None,
             },
             has_keyboard,
+            file: output_file,
         })
+    }
+
+    /// Empties the file, if it is one: to be called when every other file is open, and locked.
+    pub(crate) fn begin(&self) -> Result<()> {
+        self.file.as_ref().map_or(Ok(()), OutputFile::begin)
     }
 
     /// Where the guest's consoles print.

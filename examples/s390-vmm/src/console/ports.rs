@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! The host's ends of the ports beside the console.
 
-use std::fs::File;
+use std::collections::HashSet;
 
 use s390_virtio_devices::console::{PortBackend, SocketPort};
 
+use super::file::OutputFile;
 use super::writer::WriterThread;
 use crate::config::{PortConfig, PortTarget};
 use crate::socket::ListeningSocket;
@@ -22,9 +23,20 @@ pub(crate) struct Port {
 #[derive(Debug)]
 pub(crate) enum PortGuard {
     /// Writes the rest.
-    File(#[allow(dead_code)] WriterThread),
+    File(#[allow(dead_code)] WriterThread, OutputFile),
     /// Removes the socket's file.
     Socket(#[allow(dead_code)] ListeningSocket),
+}
+
+impl PortGuard {
+    /// Empties the port's file, if it is one: to be called when every other file is open, and
+    /// locked.
+    pub(crate) fn begin(&self) -> Result<()> {
+        match self {
+            PortGuard::File(_, file) => file.begin(),
+            PortGuard::Socket(_) => Ok(()),
+        }
+    }
 }
 
 impl Port {
@@ -33,12 +45,9 @@ impl Port {
     pub(crate) fn open(config: &PortConfig) -> Result<(Self, PortGuard)> {
         let (backend, guard): (Box<dyn PortBackend>, _) = match &config.target {
             PortTarget::File(path) => {
-                let file = File::create(path).map_err(|source| Error::ConsoleFile {
-                    path: path.clone(),
-                    source,
-                })?;
-                let writer = WriterThread::start(file)?;
-                (Box::new(writer.output()), PortGuard::File(writer))
+                let file = OutputFile::open("port", path)?;
+                let writer = WriterThread::start(file.sink()?)?;
+                (Box::new(writer.output()), PortGuard::File(writer, file))
             }
             PortTarget::Socket(path) => {
                 let socket = ListeningSocket::bind("port", path)?;
@@ -53,6 +62,10 @@ impl Port {
 
     /// Opens all of them; sockets first, which have to be made in time.
     pub(crate) fn open_all(configs: &[PortConfig]) -> Result<(Vec<Self>, Vec<PortGuard>)> {
+        let mut names = HashSet::new();
+        if let Some(twice) = configs.iter().find(|config| !names.insert(&config.name)) {
+            return Err(Error::PortTwice(twice.name.clone()));
+        }
         let mut order: Vec<_> = configs.iter().enumerate().collect();
         order.sort_by_key(|(_, config)| matches!(config.target, PortTarget::File(_)));
         let mut opened = Vec::new();
