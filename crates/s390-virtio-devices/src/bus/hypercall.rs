@@ -21,7 +21,7 @@ impl<M: GuestMemory + Send + Sync + 'static> HypercallHandler for VirtioBus<M> {
         match slot.notify(queue) {
             Ok(true) => Ok(0),
             Ok(false) => Ok(EINVAL),
-            Err(error) => Ok(refuse(&error)),
+            Err(error) => Ok(refuse(slot.name(), &error)),
         }
     }
 
@@ -30,7 +30,8 @@ impl<M: GuestMemory + Send + Sync + 'static> HypercallHandler for VirtioBus<M> {
             log::trace!("RESET of {desc:#x}, where no device is");
             return Ok(EINVAL);
         };
-        Ok(slot.reset().map_or_else(|error| refuse(&error), |()| 0))
+        let result = slot.reset();
+        Ok(result.map_or_else(|error| refuse(slot.name(), &error), |()| 0))
     }
 
     fn set_status(&self, desc: u64) -> Answer {
@@ -38,9 +39,8 @@ impl<M: GuestMemory + Send + Sync + 'static> HypercallHandler for VirtioBus<M> {
             log::trace!("SET_STATUS of {desc:#x}, where no device is");
             return Ok(EINVAL);
         };
-        Ok(slot
-            .set_status()
-            .map_or_else(|error| refuse(&error), |()| 0))
+        let result = slot.set_status();
+        Ok(result.map_or_else(|error| refuse(slot.name(), &error), |()| 0))
     }
 }
 
@@ -68,7 +68,7 @@ impl<M: GuestMemory + Send + Sync + 'static> VirtioBus<M> {
 }
 
 /// The VMM's own memory does not hold the page, which it checked when the device was added.
-fn refuse(error: &BusError) -> i64 {
-    log::error!("virtio: {error}");
+fn refuse(name: &str, error: &BusError) -> i64 {
+    log::error!("{name}: {error}");
     EINVAL
 }
