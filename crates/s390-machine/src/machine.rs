@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use s390_hypercall::{HypercallHandler, ProgramInterruption};
 use s390_hypervisor::{Intercept, Psw, Vcpu, VcpuExit, VcpuHandle, Vm};
@@ -122,6 +123,27 @@ impl<M: GuestMemory> Machine<M> {
                 ipb: intercept.ipb,
             }),
         }
+    }
+
+    /// Stops the guest's time, with that of its watchdog, until [`start_clock`](Self::start_clock):
+    /// see [`Vm::stop_clock`].
+    ///
+    /// # Errors
+    ///
+    /// The backend failed.
+    pub fn stop_clock(&self) -> Result<()> {
+        self.watchdog.hold(Instant::now());
+        Ok(self.vm.stop_clock()?)
+    }
+
+    /// Lets the guest's time go on from where it was stopped.
+    ///
+    /// # Errors
+    ///
+    /// The backend failed.
+    pub fn start_clock(&self) -> Result<()> {
+        self.watchdog.release(Instant::now());
+        Ok(self.vm.start_clock()?)
     }
 
     fn instruction(&self, vcpu: &mut dyn Vcpu, intercept: Intercept) -> Result<Outcome> {

@@ -22,14 +22,19 @@ const MINIMUM: u64 = 15;
 
 /// When the machine is to be reset.
 #[derive(Debug, Default)]
-pub(crate) struct Watchdog {
-    deadline: Mutex<Option<Instant>>,
+pub(crate) struct Watchdog(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    deadline: Option<Instant>,
+    /// Since when the guest's time stands still.
+    held: Option<Instant>,
 }
 
 impl Watchdog {
     /// Carries out a function; false if it is refused.
     fn function(&self, function: u64, seconds: u64, now: Instant) -> bool {
-        let mut deadline = lock(&self.deadline);
+        let deadline = &mut lock(&self.0).deadline;
         *deadline = match function {
             CANCEL => None,
             CHANGE if deadline.is_none() => return false,
@@ -43,15 +48,34 @@ impl Watchdog {
     }
 
     pub fn disarm(&self) {
-        *lock(&self.deadline) = None;
+        lock(&self.0).deadline = None;
+    }
+
+    /// When it expires; never while it is held.
+    fn deadline(&self) -> Option<Instant> {
+        let state = lock(&self.0);
+        state.deadline.filter(|_| state.held.is_none())
+    }
+
+    /// Keeps the time that is left, until [`release`](Self::release).
+    pub fn hold(&self, now: Instant) {
+        lock(&self.0).held.get_or_insert(now);
+    }
+
+    pub fn release(&self, now: Instant) {
+        let mut state = lock(&self.0);
+        if let (Some(since), Some(deadline)) = (state.held.take(), state.deadline) {
+            state.deadline = deadline.checked_add(now.saturating_duration_since(since));
+        }
     }
 }
 
 impl<M: GuestMemory> Machine<M> {
     /// When the guest's watchdog expires. Then, unless this has changed, the VMM resets the
-    /// machine: see [`Machine::reset`].
+    /// machine: see [`Machine::reset`]. Never while the guest's clock is
+    /// [stopped](Self::stop_clock), and later by as long as that took.
     pub fn watchdog_deadline(&self) -> Option<Instant> {
-        *lock(&self.watchdog.deadline)
+        self.watchdog.deadline()
     }
 
     /// Function in R1 (an even register), time in seconds in R1 + 1, action in R3: only 0,
@@ -83,15 +107,49 @@ mod tests {
         let after = |seconds| Some(now + Duration::from_secs(seconds));
         assert!(!watchdog.function(CHANGE, 30, now), "not set yet");
         assert!(watchdog.function(INIT, 15, now));
-        assert_eq!(*lock(&watchdog.deadline), after(15));
+        assert_eq!(watchdog.deadline(), after(15));
         assert!(watchdog.function(CHANGE, 60, now));
-        assert_eq!(*lock(&watchdog.deadline), after(60));
+        assert_eq!(watchdog.deadline(), after(60));
         assert!(!watchdog.function(CHANGE, 14, now));
         assert!(!watchdog.function(3, 60, now));
-        assert_eq!(*lock(&watchdog.deadline), after(60));
+        assert_eq!(watchdog.deadline(), after(60));
         assert!(watchdog.function(CANCEL, 0, now));
-        assert_eq!(*lock(&watchdog.deadline), None);
+        assert_eq!(watchdog.deadline(), None);
         assert!(watchdog.function(INIT, u64::MAX, now));
+    }
+
+    #[test]
+    fn keeps_the_time_that_is_left_while_it_is_held() {
+        let watchdog = Watchdog::default();
+        let start = Instant::now();
+        let after = |seconds| start + Duration::from_secs(seconds);
+        assert!(watchdog.function(INIT, 15, start));
+        watchdog.hold(after(10));
+        watchdog.hold(after(20));
+        assert_eq!(watchdog.deadline(), None);
+        watchdog.release(after(110));
+        assert_eq!(watchdog.deadline(), Some(after(115)));
+        watchdog.release(after(200));
+        assert_eq!(watchdog.deadline(), Some(after(115)));
+        // A reset of a machine that is paused.
+        watchdog.hold(after(110));
+        watchdog.disarm();
+        watchdog.release(after(120));
+        assert_eq!(watchdog.deadline(), None);
+    }
+
+    #[test]
+    fn stands_still_with_the_clock() {
+        let mut rig = Rig::with(1, |config| config.watchdog = true);
+        rig.vcpu.state.gprs[2..5].copy_from_slice(&[0, 30, 0]);
+        assert_eq!(rig.diagnose(0x24, 0x288), Outcome::Resume);
+        let before = rig.machine.watchdog_deadline().unwrap();
+        rig.machine.stop_clock().unwrap();
+        assert_eq!(rig.machine.watchdog_deadline(), None);
+        std::thread::sleep(Duration::from_millis(20));
+        rig.machine.start_clock().unwrap();
+        let late = rig.machine.watchdog_deadline().unwrap() - before;
+        assert!(late >= Duration::from_millis(20), "{late:?}");
     }
 
     #[test]
