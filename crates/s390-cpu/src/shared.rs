@@ -274,6 +274,10 @@ impl Floating {
         self.with_queue(PendingQueue::clear);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.with_queue(|q| q.len())
+    }
+
     /// Takes the next one that a CPU with this PSW mask and control register 0 is enabled for.
     #[inline]
     pub(crate) fn pop(&self, psw_mask: u64, cr0: u64) -> Option<ExternalInterrupt> {
@@ -296,7 +300,9 @@ mod tests {
         let of = |token| ExternalInterrupt::virtio(VirtioEvent::Vring { token });
         floating.push(of(16)).unwrap();
         floating.push(of(32)).unwrap();
+        assert_eq!(floating.len(), 2);
         floating.remove(of(16));
+        assert_eq!(floating.len(), 1);
         assert_eq!(floating.pop(!0, !0), Some(of(32)));
         assert_eq!(floating.pop(!0, !0), None);
         floating.push(of(16)).unwrap();

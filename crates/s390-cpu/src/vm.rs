@@ -134,6 +134,10 @@ impl Vm for SoftVm {
         Ok(())
     }
 
+    fn pending_interrupts(&self) -> BackendResult<Option<usize>> {
+        Ok(Some(self.floating.len()))
+    }
+
     fn stop_clock(&self) -> BackendResult<()> {
         self.clock.stop();
         Ok(())

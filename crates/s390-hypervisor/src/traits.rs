@@ -70,6 +70,16 @@ pub trait Vm: Send + Sync {
     /// The backend refused.
     fn clear_interrupts(&self) -> Result<()>;
 
+    /// How many floating interruptions are pending; `None` from a backend that cannot tell, which
+    /// is the default.
+    ///
+    /// # Errors
+    ///
+    /// The backend refused.
+    fn pending_interrupts(&self) -> Result<Option<usize>> {
+        Ok(None)
+    }
+
     /// Stops the guest's time, as QEMU does for a machine that it stops: TOD clock, and with it
     /// clock comparators and CPU timers, stand still until [`start_clock`](Self::start_clock).
     /// A guest that was paused so misses no timer and does not see how long it took: its time of

@@ -150,8 +150,14 @@ class Vmm:
             "eventfds": sum("[eventfd]" in file for file in files),
             "watched": sum(info.count("tfd:") for info in infos),
             "threads": len(threads),
+            # One that is on its way to the guest is none that stays.
+            "pending": min(self.pending() for _ in range(5)),
             "anonymous": sum(int(anonymous) for size, anonymous in sizes if int(size) < ram),
         }
+
+    def pending(self):
+        time.sleep(0.05)
+        return self.number("info", "pending-interruptions")
 
     def rings(self):
         return re.findall(r"entries at (\w+)", self.run("inspect"))

@@ -127,6 +127,22 @@ fn a_directory_is_shared_with_a_running_guest() {
     assert_eq!(guest.end(), Some(1));
 }
 
+#[test]
+fn interruptions_that_nobody_takes_are_counted_and_dropped_with_the_machine() {
+    let mut guest = Running::start(&["--hotplug=always"]);
+    let pending = |guest: &Running| guest.tell(&Command::Info)["pending-interruptions"].clone();
+    assert_eq!(pending(&guest), 0);
+    for added in 1..=3 {
+        let image = guest.image(&format!("disk{added}.img"), 1 << 20);
+        guest.tell(&add_disk(image));
+        assert_eq!(pending(&guest), added);
+    }
+    assert_eq!(guest.ask(&Command::Reset), Ok(None));
+    guest.read_until(BANNER);
+    assert_eq!(pending(&guest), 0);
+    assert_eq!(guest.end(), Some(1));
+}
+
 /// It may be older than the message.
 #[test]
 fn a_guest_that_shows_no_driver_is_not_told_of_a_device() {

@@ -224,6 +224,15 @@ impl Vm for KvmVm {
         result.map_err(refused("drop pending interruptions"))
     }
 
+    fn pending_interrupts(&self) -> BackendResult<Option<usize>> {
+        let _one_at_a_time = self.shared.cpus();
+        let Some(flic) = &self.shared.flic else {
+            return Ok(None);
+        };
+        let pending = pending(flic).map_err(refused("count pending interruptions"))?;
+        Ok(Some(pending.len()))
+    }
+
     /// KVM's clock goes on; what it showed is put back when it shall. The kernel counts CPU timers
     /// while `KVM_RUN` runs and not otherwise.
     fn stop_clock(&self) -> BackendResult<()> {

@@ -88,6 +88,7 @@ impl Manager {
             "memory": self.shared.ram_size,
             "cpus": self.cpus.len(),
             "hotplug": self.hotplug != Hotplug::Never,
+            "pending-interruptions": self.vm.pending_interrupts()?,
             "devices": devices.collect::<Result<Vec<_>>>()?,
         })))
     }
@@ -118,7 +119,7 @@ impl Manager {
             self.resume()?;
             return Err(Error::NotPaused);
         }
-        self.vm.stop_clock()?;
+        self.shared.machine.stop_clock()?;
         self.devices.pause();
         Ok(Answer::None)
     }
@@ -126,7 +127,7 @@ impl Manager {
     /// The CPUs go on whatever happens.
     fn resume(&self) -> Result<Answer> {
         let devices = self.devices.resume();
-        let clock = self.vm.start_clock();
+        let clock = self.shared.machine.start_clock();
         self.rebooter.resume();
         devices?;
         clock?;
