@@ -54,12 +54,12 @@ pub fn boot(config: &VmConfig) -> Result<End> {
         Some(path) => Some(ListeningSocket::bind("control", path)?),
         None => None,
     };
-    let signals = signals::Signals::block()?;
+    // To the end: everything else may have to wait for the host.
+    let (signals, window) = signals::Signals::block()?.start()?;
     let (ports, port_guards) = Port::open_all(&config.ports)?;
     let console = console::Console::open(&config.console)?;
     let mut vm = VirtualMachine::new(image, &config.hardware, console.output(), ports)?;
-    // From here on, since a disk may have to wait for its host; to the end.
-    let _signals = vm.listen_to_signals(signals)?;
+    vm.listen_to_signals(&signals, window)?;
     for disk in &config.disks {
         vm.devices().add_disk(disk)?;
     }

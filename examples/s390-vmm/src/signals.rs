@@ -2,9 +2,10 @@
 //! Signals that end a VMM: the first asks the guest to power off, the second does not ask. And the
 //! one that tells of a terminal of another size.
 
+use std::fmt;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -15,9 +16,8 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 use crate::devices::Devices;
 use crate::terminal;
-use crate::vm::{Power, Stopper};
 use crate::wait::{wait, Wake};
-use crate::{End, Error, Result};
+use crate::{Error, Result};
 
 /// A run that was to end, and whose guest had its time to power off, may take so long to end.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -52,21 +52,22 @@ impl Signals {
         files().map_err(|errno: nix::Error| Error::host("take over signals")(errno.into()))
     }
 
-    /// Begins to listen to those that end the run.
-    pub(crate) fn start(self, power: Power, stopper: Stopper) -> Result<(SignalThread, Window)> {
+    /// Begins to listen to those that end the run; the other one is for a [`WindowHandler`].
+    pub(crate) fn start(self) -> Result<(SignalThread, Window)> {
         let (far, stop) = UnixStream::pair().map_err(Error::host("create a socket"))?;
         let signals = self.ending;
+        let machine = Arc::new(OnceLock::new());
+        let known = machine.clone();
         let thread = std::thread::Builder::new()
             .name("signals".into())
             .spawn(move || {
-                let next = |patience| next(&signals, &far, patience);
-                let stop = || stopper.stop(Ok(End::Signal));
-                if end_run(next, || power.button(), stop).is_some() {
+                if listen(|patience| next(&signals, &far, patience), &known).is_some() {
                     abandon();
                 }
             })
             .map_err(Error::host("start a thread"))?;
         let thread = SignalThread {
+            machine,
             stop: Some(stop),
             thread: Some(thread),
         };
@@ -74,13 +75,35 @@ impl Signals {
     }
 }
 
+/// What signals do to a machine.
+pub(crate) trait Machine {
+    /// Presses the guest's power button; false if the guest does not listen.
+    fn button(&self) -> bool;
+    /// Ends the run.
+    fn stop(&self);
+}
+
 /// The thread that listens to the signals that end the run, until this is dropped: after everything
 /// that may have to wait for the host. It does nothing else, since the event loop may be what waits.
-#[derive(Debug)]
 pub(crate) struct SignalThread {
+    machine: Arc<OnceLock<Box<dyn Machine + Send + Sync>>>,
     /// Closing it ends the thread.
     stop: Option<UnixStream>,
     thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for SignalThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SignalThread").finish_non_exhaustive()
+    }
+}
+
+impl SignalThread {
+    /// From now on there is a machine to be ended.
+    pub(crate) fn set_machine(&self, machine: impl Machine + Send + Sync + 'static) {
+        // There is one in a process.
+        let _ = self.machine.set(Box::new(machine));
+    }
 }
 
 impl Drop for SignalThread {
@@ -94,21 +117,23 @@ impl Drop for SignalThread {
 }
 
 /// Presses the guest's power button at the first signal, and ends the run at the second, or at the
-/// first if the guest does not listen. `Some` if the run does not end for all that; `None` once
-/// `next` says that it has.
+/// first if the guest does not listen. `Some` if the run does not end for all that, or there is none
+/// yet; `None` once `next` says that it has ended.
 ///
 /// `next` waits for a signal, or for so long.
-fn end_run(
+fn listen(
     mut next: impl FnMut(Option<Duration>) -> Option<()>,
-    button: impl FnOnce() -> bool,
-    stop: impl FnOnce(),
+    machine: &OnceLock<Box<dyn Machine + Send + Sync>>,
 ) -> Option<()> {
     next(None)?;
-    let asked = button();
+    let Some(machine) = machine.get() else {
+        return Some(());
+    };
+    let asked = machine.button();
     if asked {
         next(None)?;
     }
-    stop();
+    machine.stop();
     next(asked.then_some(PATIENCE))
 }
 
@@ -172,57 +197,81 @@ impl MutEventSubscriber for WindowHandler {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
 
-    /// What a run ends with that gets these events and whose guest listens to the power button or
-    /// not: the words of what happens.
-    fn happens(listens: bool, events: &[Option<()>]) -> String {
-        let words = std::cell::RefCell::new(Vec::new());
-        let say = |word: &str| words.borrow_mut().push(word.to_owned());
+    /// Writes down what happens.
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<&'static str>>>);
+
+    impl Log {
+        fn say(&self, word: &'static str) {
+            self.0.lock().unwrap().push(word);
+        }
+    }
+
+    /// A machine whose guest listens to the power button or not.
+    struct Recorded(Log, bool);
+
+    impl Machine for Recorded {
+        fn button(&self) -> bool {
+            self.0.say("button");
+            self.1
+        }
+
+        fn stop(&self) {
+            self.0.say("stop");
+        }
+    }
+
+    /// What a run comes to that gets these events, in words.
+    fn happens(guest: Option<bool>, events: &[Option<()>]) -> String {
+        let log = Log::default();
+        let machine = OnceLock::new();
+        if let Some(listens) = guest {
+            let recorded = Recorded(log.clone(), listens);
+            let _ = machine.set(Box::new(recorded) as Box<dyn Machine + Send + Sync>);
+        }
         let mut events = events.iter();
         let next = |patience: Option<Duration>| {
-            say(if patience.is_some() {
-                "waits a second"
-            } else {
-                "waits"
-            });
+            log.say(patience.map_or("waits", |_| "waits a second"));
             *events.next().unwrap()
         };
-        let button = || {
-            say("button");
-            listens
-        };
-        if end_run(next, button, || say("stop")).is_some() {
-            say("abandon");
+        if listen(next, &machine).is_some() {
+            log.say("abandon");
         }
         assert_eq!(events.next(), None);
-        words.into_inner().join(", ")
+        let words = log.0.lock().unwrap();
+        words.join(", ")
     }
 
     #[test]
     fn each_signal_is_more_urgent() {
         let (signal, ended) = (Some(()), None);
-        for (listens, events, words) in [
-            (true, &[ended][..], "waits"),
-            (true, &[signal, ended], "waits, button, waits"),
+        for (guest, events, words) in [
+            (None, &[ended][..], "waits"),
+            (None, &[signal], "waits, abandon"),
+            (Some(true), &[ended], "waits"),
+            (Some(true), &[signal, ended], "waits, button, waits"),
             (
-                true,
+                Some(true),
                 &[signal, signal, ended],
                 "waits, button, waits, stop, waits a second",
             ),
             (
-                true,
+                Some(true),
                 &[signal, signal, signal],
                 "waits, button, waits, stop, waits a second, abandon",
             ),
-            (false, &[signal, ended], "waits, button, stop, waits"),
+            (Some(false), &[signal, ended], "waits, button, stop, waits"),
             (
-                false,
+                Some(false),
                 &[signal, signal],
                 "waits, button, stop, waits, abandon",
             ),
         ] {
-            assert_eq!(happens(listens, events), words);
+            assert_eq!(happens(guest, events), words);
         }
     }
 }

@@ -19,8 +19,8 @@ pub(crate) struct ListeningSocket {
 
 impl ListeningSocket {
     /// Makes the socket of this kind, which nobody but this user may use. A socket that was left
-    /// behind, and that nobody listens to, is replaced. To be called before there is a second
-    /// thread.
+    /// behind, and that nobody listens to, is replaced. To be called before there is another thread
+    /// that makes files.
     pub(crate) fn bind(kind: &'static str, path: &Path) -> Result<Self> {
         let error = |source| Error::Socket {
             kind,

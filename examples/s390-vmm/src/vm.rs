@@ -22,7 +22,7 @@ use crate::devices::Devices;
 use crate::event_loop::EventLoop;
 use crate::memory::allocate;
 use crate::reboot::Rebooter;
-use crate::signals::{SignalThread, Signals, WindowHandler};
+use crate::signals::{self, SignalThread, Window, WindowHandler};
 use crate::socket::ListeningSocket;
 use crate::stats::Stats;
 use crate::terminal;
@@ -150,16 +150,17 @@ impl VirtualMachine {
         &self.devices
     }
 
-    /// Lets signals power the guest off, or end the run, until what is returned is dropped.
-    pub(crate) fn listen_to_signals(&self, signals: Signals) -> Result<SignalThread> {
-        let (thread, window) = signals.start(self.power.clone(), self.stopper.clone())?;
+    /// Lets signals power the guest off, or end the run, and tell of the terminal's size.
+    pub(crate) fn listen_to_signals(&self, ending: &SignalThread, window: Window) -> Result<()> {
+        ending.set_machine(ByForce {
+            power: self.power.clone(),
+            stopper: self.stopper.clone(),
+        });
         let handler = WindowHandler {
             window,
             devices: self.devices.clone(),
         };
-        let handler = Arc::new(Mutex::new(handler));
-        self.events.subscribe().add(handler)?;
-        Ok(thread)
+        self.events.subscribe().add(Arc::new(Mutex::new(handler)))
     }
 
     /// Lets whoever comes to `socket` command the machine once it runs.
@@ -240,6 +241,22 @@ impl Power {
                 false
             }
         }
+    }
+}
+
+/// What signals do.
+struct ByForce {
+    power: Power,
+    stopper: Stopper,
+}
+
+impl signals::Machine for ByForce {
+    fn button(&self) -> bool {
+        self.power.button()
+    }
+
+    fn stop(&self) {
+        self.stopper.stop(Ok(End::Signal));
     }
 }
 

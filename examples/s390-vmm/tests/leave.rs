@@ -15,10 +15,11 @@ use nix::pty::openpty;
 #[cfg(not(target_arch = "s390x"))]
 use nix::sys::ptrace;
 use nix::sys::signal::{kill, Signal};
+use nix::sys::stat::Mode;
 use nix::sys::termios::{tcgetattr, LocalFlags};
 #[cfg(not(target_arch = "s390x"))]
 use nix::sys::wait::{waitpid, WaitPidFlag};
-use nix::unistd::Pid;
+use nix::unistd::{mkfifo, Pid};
 
 /// A guest that loops for ever.
 fn looping_guest(stdin: Stdio) -> Child {
@@ -108,6 +109,33 @@ fn a_signal_ends_a_guest_that_does_not_listen() {
     wait_for_banner(&mut child);
     terminate(&child);
     let sentence = "s390-vmm: ended by a signal, the guest was not shut down\n";
+    assert_eq!(end(child), (Some(1), sentence.to_owned()));
+}
+
+/// A FIFO that nobody reads.
+#[test]
+fn a_signal_ends_the_wait_for_an_output() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let child = vmm()
+        .args(["boot", "--kernel", GUEST, "--console"])
+        .arg(format!("file={}", fifo.display()))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let task = format!("/proc/{}/task", child.id());
+    let listens = || {
+        let tasks = std::fs::read_dir(&task).unwrap();
+        tasks.flatten().any(|task| {
+            std::fs::read(task.path().join("comm")).is_ok_and(|name| name == b"signals\n")
+        })
+    };
+    while !listens() {
+        std::thread::yield_now();
+    }
+    terminate(&child);
+    let sentence = "s390-vmm: ended by a signal in the middle of its work\n";
     assert_eq!(end(child), (Some(1), sentence.to_owned()));
 }
 

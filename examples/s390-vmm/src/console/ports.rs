@@ -40,8 +40,8 @@ impl PortGuard {
 }
 
 impl Port {
-    /// Opens what the user asked for. To be called before there is a second thread, as far as it
-    /// is a socket.
+    /// Opens what the user asked for. To be called before there is another thread that makes files,
+    /// as far as it is a socket.
     pub(crate) fn open(config: &PortConfig) -> Result<(Self, PortGuard)> {
         let (backend, guard): (Box<dyn PortBackend>, _) = match &config.target {
             PortTarget::File(path) => {

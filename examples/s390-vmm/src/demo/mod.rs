@@ -36,7 +36,7 @@ const PINGS: u16 = 3;
 /// The machine cannot be put together, or the guest or the host found that something is not as
 /// it should be.
 pub fn run(backend: &Backend) -> Result<End> {
-    let signals = Signals::block()?;
+    let (signals, window) = Signals::block()?.start()?;
     let directory = tempfile::tempdir().map_err(Error::host("create a directory"))?;
     let image = directory.path().join("disk.img");
     disk::create(&image, SECTORS).map_err(Error::host("create a disk image"))?;
@@ -62,7 +62,7 @@ pub fn run(backend: &Backend) -> Result<End> {
         ..DiskConfig::default()
     })?;
     vm.devices().add_link(link)?;
-    let _signals = vm.listen_to_signals(signals)?;
+    vm.listen_to_signals(&signals, window)?;
 
     say("the built-in guest, a bare-metal program for s390x, says:");
     let peer = Peer::start(socket, PINGS)?;
