@@ -10,7 +10,7 @@ use vm_memory::bitmap::BitmapSlice;
 use vm_memory::VolatileSlice;
 
 /// Most pieces that one call takes (`UIO_MAXIOV` of Linux).
-const MAX_PIECES: usize = 1024;
+pub(super) const MAX_PIECES: usize = 1024;
 /// Frames of up to this many pieces need no heap.
 const INLINE_PIECES: usize = 24;
 

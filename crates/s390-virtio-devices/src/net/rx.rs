@@ -13,7 +13,7 @@ use vm_memory::bitmap::{BitmapSlice, BS};
 use vm_memory::GuestMemory;
 
 use super::backend::{NetBackend, MAX_FRAME};
-use super::buffers::FrameBuffers;
+use super::buffers::{FrameBuffers, MAX_PIECES};
 use super::filter::{RxFilter, FILTERED};
 use super::handler::{MIN_FRAME, RX_QUEUE};
 use super::header::{Offloads, VnetHeader};
@@ -125,11 +125,10 @@ impl<T: Transport> RxQueue<T> {
         let (memory, metrics) = (context.memory, context.metrics);
         self.queue.disable_notification(memory)?;
         for _ in 0..BUDGET {
-            let wanted = match &self.waiting {
-                Some(frame) => frame.len,
-                None => self.expected,
-            };
-            self.hold(memory, wanted)?;
+            match &self.waiting {
+                Some(frame) => self.hold(memory, frame.len, usize::MAX)?,
+                None => self.hold(memory, self.expected, MAX_PIECES)?,
+            }
             // Without a buffer frames stay where they are; but a link that is down has none.
             if self.held.is_empty() && context.link_up {
                 if self.more(memory)? {
@@ -162,20 +161,20 @@ impl<T: Transport> RxQueue<T> {
             // One that has waited, too: the driver may have changed its mind meanwhile.
             if let Some(reason) = Self::refusal(&frame, context) {
                 reason.inc();
-                self.mark(memory, &frame)?;
+                self.drop_frame(memory, &frame)?;
                 continue;
             }
             if is_new {
                 context.limiter.take(frame.len as u64);
                 self.expected = frame.len.max(self.expected - self.expected / 8);
-                self.hold(memory, frame.len)?;
+                self.hold(memory, frame.len, usize::MAX)?;
             }
             if self.room >= self.header_len + frame.len {
                 self.give(memory, metrics, context.offloads, frame)?;
                 *used += 1;
             } else if self.is_all() {
                 metrics.rx_dropped_long.inc();
-                self.mark(memory, &frame)?;
+                self.drop_frame(memory, &frame)?;
             } else {
                 self.mark(memory, &frame)?;
                 self.waiting = Some(frame);
@@ -217,14 +216,17 @@ impl<T: Transport> RxQueue<T> {
         Ok(more)
     }
 
-    /// Takes chains out of the queue until there is room for a frame of `len` bytes: one at least,
-    /// and only one if a frame must be in one.
-    fn hold(&mut self, memory: &T::Memory, len: usize) -> Result<(), ChainError> {
+    /// Takes chains out of the queue until there is room for a frame of `len` bytes, or so many
+    /// `buffers`: one chain at least, and only one if a frame must be in one.
+    fn hold(&mut self, memory: &T::Memory, len: usize, buffers: usize) -> Result<(), ChainError> {
         let most = match self.merge {
             true => usize::from(self.queue.size()),
             false => 1,
         };
-        while self.held.is_empty() || (self.room < self.header_len + len && self.held.len() < most)
+        while self.held.is_empty()
+            || (self.room < self.header_len + len
+                && self.held.len() < most
+                && self.held_buffers() < buffers)
         {
             let Some(chain) = self.queue.pop_descriptor_chain(memory)? else {
                 break;
@@ -243,8 +245,12 @@ impl<T: Transport> RxQueue<T> {
 
     /// Whether the driver has no buffer left that it could add to those that are held.
     fn is_all(&self) -> bool {
-        let buffers: usize = self.held.iter().map(|chain| chain.writable().len()).sum();
-        !self.merge || buffers >= usize::from(self.queue.size())
+        !self.merge || self.held_buffers() >= usize::from(self.queue.size())
+    }
+
+    /// Buffers of all held chains.
+    pub(super) fn held_buffers(&self) -> usize {
+        self.held.iter().map(|chain| chain.writable().len()).sum()
     }
 
     /// Reads one frame into the held chains, behind where its header will be.
@@ -336,6 +342,23 @@ impl<T: Transport> RxQueue<T> {
         metrics.rx_queue.chains.add(chains.len() as u64);
         let written: u32 = chains.iter().map(|(_, len)| len).sum();
         metrics.rx_queue.bytes.add(written.into());
+        Ok(())
+    }
+
+    /// Marks what was read of a frame that the guest does not get, and puts chains back that were
+    /// taken for it: more than any frame can be read into.
+    fn drop_frame(&mut self, memory: &T::Memory, frame: &Frame) -> Result<(), ChainError> {
+        self.mark(memory, frame)?;
+        let mut buffers = self.held_buffers();
+        while let Some(chain) = self.held.pop_back() {
+            buffers -= chain.writable().len();
+            if buffers < MAX_PIECES {
+                self.held.push_back(chain);
+                break;
+            }
+            self.room -= chain.writable_bytes() as usize;
+            self.queue.go_to_previous_position();
+        }
         Ok(())
     }
 

@@ -11,7 +11,7 @@ use std::num::NonZeroU64;
 use std::os::fd::RawFd;
 
 use s390_vring::mock::MockDriver;
-use s390_vring::{BigEndian, Buffer, ByteOrder, LittleEndian};
+use s390_vring::{BigEndian, Buffer, ByteOrder, LittleEndian, RingFeatures};
 use vm_memory::{Bytes, GuestAddress};
 
 use super::*;
@@ -95,7 +95,9 @@ impl<'a, E: ByteOrder> Bench<'a, E> {
     }
 
     fn with_size(memory: &'a Arc<Memory>, features: u64, size: u16) -> Self {
-        let [rx, tx, ctrl] = RINGS.map(|ring| queue::<E>(memory, ring, size));
+        let ring_features = RingFeatures::from_bits(features);
+        let [rx, tx, ctrl] =
+            RINGS.map(|ring| MockDriver::new(&**memory, GuestAddress(ring), size, ring_features));
         let signals = Arc::new(Recorder::default());
         let mut link = Link::default();
         let activation = Activation {

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0 OR BSD-3-Clause
 //! Frames for the guest.
 
-use s390_vring::{DescriptorChain, DeviceQueue, Queue};
+use s390_vring::{
+    write_indirect_table, Descriptor, DescriptorChain, DeviceQueue, Queue,
+    VIRTIO_RING_F_INDIRECT_DESC, VIRTQ_DESC_F_INDIRECT,
+};
 use vm_memory::bitmap::{AtomicBitmap, Bitmap};
 use vm_memory::{GuestMemory, GuestMemoryBackend, GuestMemoryMmap, GuestMemoryRegion};
 
@@ -193,6 +196,54 @@ fn a_frame_that_waits_while_offloads_are_taken_back_is_dropped() {
     bench.process_rx();
     assert_eq!(bench.received(), Some(72));
     assert_eq!(bytes(&memory, BUFFER + 12, 60), frame(60, 1));
+}
+
+/// Each frame looks at all buffers that are held ready, of which a long one needs many if they are
+/// small.
+#[test]
+fn no_more_buffers_are_held_ready_than_a_frame_can_use() {
+    let memory = memory();
+    let features = MERGE | 1 << VIRTIO_RING_F_INDIRECT_DESC;
+    let mut bench = Bench::<BigEndian>::with_size(&memory, features, 128);
+    // All chains are the same thousand buffers of one byte.
+    let table = 0x3_0000;
+    let bytes: Vec<_> = (0..1000).map(|n| Buffer::writable(BUFFER + n, 1)).collect();
+    let mut entries = [[0; 16]; 1000];
+    write_indirect_table::<BigEndian>(&mut entries, &bytes).unwrap();
+    memory
+        .write_slice(entries.as_flattened(), GuestAddress(table))
+        .unwrap();
+    let chain = Descriptor {
+        addr: table,
+        len: 16_000,
+        flags: VIRTQ_DESC_F_INDIRECT,
+        next: 0,
+    };
+    for head in 0..128 {
+        bench.rx.set_descriptor(head, chain);
+    }
+    let post = |bench: &mut Bench<'_, BigEndian>, heads: std::ops::Range<u16>| {
+        heads.for_each(|head| bench.rx.push_head(head));
+    };
+    post(&mut bench, 0..80);
+    bench.link.incoming.push_back(frame(50_000, 1));
+    bench.process_rx();
+    assert_eq!(bench.rx.used_idx(), 51);
+    assert!(bench.handler.rx.held_buffers() <= 2000);
+    // Nor if that was in vain, since they are not enough.
+    bench.link.incoming.extend([frame(50_000, 1), frame(60, 1)]);
+    bench.process_rx();
+    assert_eq!(bench.handler.metrics.rx_dropped_long.get(), 1);
+    assert_eq!(bench.rx.used_idx(), 51 + 1);
+    assert!(bench.handler.rx.held_buffers() <= 2000);
+    // They come in their order nevertheless.
+    post(&mut bench, 80..128);
+    bench.link.incoming.push_back(frame(50_000, 1));
+    bench.process_rx();
+    assert_eq!(bench.rx.used_idx(), 52 + 51);
+    for head in 0..52 + 51 {
+        assert_eq!(bench.rx.used_element(head).0, u32::from(head));
+    }
 }
 
 #[test]
