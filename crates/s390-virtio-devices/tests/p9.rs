@@ -345,6 +345,7 @@ fn a_pause_waits_and_begins_nothing() {
     std::thread::sleep(Duration::from_millis(20));
     machine.run_events();
     assert_eq!(queue.used(), None);
+    assert_eq!(*gate.order.lock().unwrap(), [0]);
     machine.bus.resume().unwrap();
     assert_eq!(wait(&machine, &mut queue), 7);
 }

@@ -105,7 +105,10 @@ impl Bounded {
         }
         self.done = 0;
         self.engine.start();
-        self.wake_for_later();
+        if !self.later.is_empty() {
+            // Only a counter that is full fails, and then the event is set anyway.
+            let _ = self.event().write(1);
+        }
     }
 
     /// The next operation that is done.
@@ -139,7 +142,8 @@ impl Bounded {
         None
     }
 
-    /// Waits for the pieces that have begun, and puts off what follows.
+    /// Waits for the pieces that have begun, and puts off what follows. Their completions have set
+    /// the event, which brings the next turn.
     pub(in crate::block) fn settle(&mut self) {
         self.engine.wait();
         while let Some((completion, rest)) = self.next_piece() {
@@ -148,7 +152,6 @@ impl Bounded {
                 None => self.completions.push_back(completion),
             }
         }
-        self.wake_for_later();
     }
 
     /// Waits for the pieces that have begun, and forgets all operations.
@@ -168,13 +171,6 @@ impl Bounded {
     /// Readable when there are completions, or something to go on with.
     pub(in crate::block) fn event(&self) -> &EventFd {
         self.engine.event().unwrap_or(&self.event)
-    }
-
-    fn wake_for_later(&self) {
-        if !self.later.is_empty() {
-            // Only a counter that is full fails, and then the event is set anyway.
-            let _ = self.event().write(1);
-        }
     }
 }
 
@@ -385,36 +381,83 @@ mod tests {
         }
     }
 
-    /// An engine that is done with everything before anybody asks, and does no flush.
-    struct Early(VecDeque<Completion>);
+    /// An engine that is done with everything when it is started, and does no flush.
+    #[derive(Default)]
+    struct Quick {
+        submitted: VecDeque<Completion>,
+        done: VecDeque<Completion>,
+    }
 
-    impl Engine for Early {
+    impl Engine for Quick {
         fn submit(&mut self, tag: u16, operation: Operation) -> Poll<io::Result<()>> {
             let result = match operation {
                 Operation::Flush => Err(io::ErrorKind::Unsupported.into()),
                 _ => Ok(()),
             };
-            self.0.push_back(Completion { tag, result });
+            self.submitted.push_back(Completion { tag, result });
             Poll::Pending
         }
 
-        fn start(&mut self) {}
-
-        fn next_completion(&mut self) -> Option<Completion> {
-            self.0.pop_front()
+        fn start(&mut self) {
+            self.done.append(&mut self.submitted);
         }
 
-        fn wait(&mut self) {}
+        fn next_completion(&mut self) -> Option<Completion> {
+            self.done.pop_front()
+        }
+
+        fn wait(&mut self) {
+            self.start();
+        }
+    }
+
+    fn quick() -> Bounded {
+        Bounded::new(Box::new(Quick::default())).unwrap()
+    }
+
+    #[test]
+    fn what_follows_a_piece_is_started() {
+        let memory = memory();
+        let mut engine = quick();
+        assert!(engine.submit(9, read(&memory, 64, 0)).is_pending());
+        engine.start();
+        // However late in its turn the handler asks.
+        assert!(engine.next_completion().is_some());
     }
 
     #[test]
     fn nothing_is_heard_of_what_was_cancelled() {
-        let mut engine = Bounded::new(Box::new(Early(VecDeque::new()))).unwrap();
+        let mut engine = quick();
         for tag in [8, 9] {
             assert!(engine.submit(tag, Operation::Flush).is_pending());
         }
+        engine.start();
         engine.cancel();
         run(&mut engine, Operation::Discard(Vec::new())).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_left_of_what_was_cancelled() {
+        let memory = memory();
+        let log = Arc::new(Log::default());
+        for mut engine in engines(&log) {
+            for tag in 0.. {
+                if !engine.has_room() {
+                    break;
+                }
+                // The first ones are done in the first turn, if they are done in the event loop.
+                let mib = if tag < 2 { 8 } else { 100 };
+                assert!(engine.submit(tag, read(&memory, mib, 0)).is_pending());
+            }
+            engine.start();
+            engine.cancel();
+            assert_eq!(Arc::strong_count(&memory), 1);
+            log.take();
+            assert!(engine.has_room());
+            engine.start();
+            assert!(engine.next_completion().is_none());
+            assert!(log.take().is_empty());
+        }
     }
 
     #[test]
@@ -440,6 +483,10 @@ mod tests {
                     tag += 1;
                 }
                 assert_eq!(u64::from(tag), MAX_BYTES / PIECE);
+                // What is put off is in flight, too.
+                engine.start();
+                engine.settle();
+                assert_eq!((engine.in_flight, engine.has_room()), (0, false));
                 for _ in 0..tag {
                     next(&mut engine);
                 }
