@@ -8,6 +8,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use common::*;
@@ -18,6 +19,7 @@ use s390_virtio_devices::block::{
     Block, BlockBackend, BlockOptions, EngineKind, ImageFormat, ImageOptions, RawFile, Topology,
 };
 use s390_virtio_devices::rate_limiter::{Rate, RateLimits};
+use s390_virtio_devices::VirtioDevice;
 use s390_vring::Buffer;
 use vm_memory::VolatileSlice;
 
@@ -44,6 +46,7 @@ struct Gate {
     open: Mutex<bool>,
     opened: Condvar,
     reads: AtomicUsize,
+    reader: Mutex<Option<ThreadId>>,
     writes: AtomicUsize,
     flushes: AtomicUsize,
 }
@@ -85,6 +88,7 @@ impl BlockBackend for Gated {
     }
 
     fn read(&self, data: &[VolatileSlice<'_>], _: u64) -> io::Result<()> {
+        *self.0.reader.lock().unwrap() = Some(std::thread::current().id());
         self.0.reads.fetch_add(1, Ordering::SeqCst);
         let open = self.0.open.lock().unwrap();
         drop(self.0.opened.wait_while(open, |open| !*open).unwrap());
@@ -156,6 +160,32 @@ fn after_a_reset_no_request_in_flight_writes_memory_or_ring() {
         assert_eq!(wait(&machine, &mut queue), 513);
         assert_eq!(machine.read(DATA, 512), [0x11; 512]);
     }
+}
+
+#[test]
+fn a_device_that_breaks_has_nothing_in_flight() {
+    let machine = Machine::new();
+    let (disk, gate) = gated(EngineKind::Threads);
+    machine.add(disk);
+    let mut queue = start(&machine, FLUSH);
+    queue.add(&read_request(&machine, 0));
+    queue.kick();
+    machine.run_events();
+    gate.wait_for_reader();
+    queue.add(&[Buffer::readable(HEADER, 4)]);
+    queue.kick();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            std::thread::sleep(Duration::from_millis(50));
+            gate.open();
+        });
+        machine.run_events();
+        // The guest hears of it when nothing writes its memory any more.
+        assert!(begun.elapsed() >= Duration::from_millis(50));
+    });
+    assert_eq!(machine.driver(0).status(), 0x47);
+    assert_eq!(queue.used(), None);
 }
 
 /// The same with real storage, for each engine that this host has.
@@ -399,6 +429,35 @@ fn nobody_flushes_but_the_event_loop() {
     toggle(EINVAL);
     machine.run_events();
     toggle(EINVAL);
+}
+
+#[test]
+fn only_one_byte_of_the_configuration_space_is_for_the_driver() {
+    let mut disk = gated(EngineKind::Inline).0;
+    for (offset, data, write_back) in [
+        (33, [0].as_slice(), true),
+        (0, &[0; 32], true),
+        (30, &[1, 1, 0, 1], false),
+        (31, &[1], false),
+        (32, &[1], true),
+    ] {
+        disk.write_config(offset, data);
+        assert_eq!(disk.is_write_back(), write_back, "{offset} {data:?}");
+    }
+}
+
+#[test]
+fn without_options_requests_are_done_in_the_event_loop() {
+    let machine = Machine::new();
+    let gate = Arc::new(Gate::default());
+    gate.open();
+    machine.add(Block::new(Box::new(Gated(gate.clone()))).unwrap());
+    let mut queue = start(&machine, FLUSH);
+    queue.add(&read_request(&machine, 0));
+    queue.kick();
+    assert_eq!(wait(&machine, &mut queue), 513);
+    let reader = *gate.reader.lock().unwrap();
+    assert_eq!(reader, Some(std::thread::current().id()));
 }
 
 #[test]

@@ -5,15 +5,17 @@
 mod common;
 
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use common::echo::Echo;
 use common::*;
 use log::{LevelFilter, Log, Metadata, Record};
 use s390_virtio_devices::balloon::Balloon;
-use s390_virtio_devices::block::{Block, BlockBackend, BlockOptions};
+use s390_virtio_devices::block::engine::{Completion, Engine, Operation};
+use s390_virtio_devices::block::{Block, BlockBackend, BlockOptions, Disk};
 use s390_virtio_devices::console::{Console, SocketPort};
 use s390_virtio_devices::net::{
     FrameBuffers, HeaderOrder, MacAddress, Net, NetBackend, Offloads, StreamLink, VnetHeader,
@@ -263,6 +265,33 @@ impl BlockBackend for Zeros {
     }
 }
 
+/// An engine for whose event nobody can wait.
+struct Deaf(EventFd);
+
+fn deaf_event() -> EventFd {
+    let file = tempfile::tempfile().unwrap();
+    // SAFETY: a descriptor that nobody else owns, of which nothing is asked but to be registered.
+    unsafe { EventFd::from_raw_fd(file.into_raw_fd()) }
+}
+
+impl Engine for Deaf {
+    fn submit(&mut self, _: u16, _: Operation) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn start(&mut self) {}
+
+    fn next_completion(&mut self) -> Option<Completion> {
+        None
+    }
+
+    fn wait(&mut self) {}
+
+    fn event(&self) -> Option<&EventFd> {
+        Some(&self.0)
+    }
+}
+
 /// A link on which everything fails, once there was a driver.
 struct Broken(Box<dyn AsRawFd + Send>, bool);
 
@@ -379,6 +408,10 @@ fn every_line_says_of_which_device_it_speaks() {
     let share = Share::open(directory.path(), ShareOptions::default()).unwrap();
     machine.add(P9::new(Arc::new(share), Tag::new("share").unwrap()).unwrap());
     machine.add(Balloon::new(PAGE).unwrap());
+    let engine = Box::new(Deaf(deaf_event()));
+    let options = BlockOptions::default();
+    let deaf = Disk::with_engine(Arc::new(Zeros), engine, options).unwrap();
+    machine.add(Block::with_disk(deaf).unwrap());
     let mut rng = probe(&machine, 5, 0, 1);
     give(&machine, &mut rng[0], &[data]);
     let mut p9 = probe(&machine, 6, 0, 1);
@@ -399,7 +432,7 @@ fn every_line_says_of_which_device_it_speaks() {
     machine.machine_reset();
 
     let kinds = [
-        "block", "net", "net", "net", "console", "rng", "9p", "balloon",
+        "block", "net", "net", "net", "console", "rng", "9p", "balloon", "block",
     ];
     let names: Vec<_> = (0..).zip(kinds).collect();
     let names: Vec<_> = names
@@ -433,6 +466,7 @@ fn every_line_says_of_which_device_it_speaks() {
         "virtio6 9p: queue 0: Tversion",
         "virtio6 9p: queue 0: interruption 1 lost: ",
         "virtio7 balloon: active",
+        "virtio8 block: cannot listen to file descriptor ",
     ] {
         assert!(
             lines.iter().any(|line| line.starts_with(expected)),

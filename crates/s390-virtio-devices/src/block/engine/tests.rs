@@ -401,6 +401,11 @@ fn threads_work_at_the_same_time_and_are_waited_for() {
     assert!(engine.next_completion().is_none());
     let done = slow.done.load(Ordering::SeqCst);
     assert!(done < 72, "{done}");
+    // Nor does what was not even started.
+    assert!(engine.submit(0, read()).is_pending());
+    engine.cancel();
+    engine.wait();
+    assert_eq!(slow.done.load(Ordering::SeqCst), done);
     for tag in 0..64 {
         assert!(engine.submit(tag, read()).is_pending());
     }
