@@ -153,11 +153,7 @@ impl<J, R> Shared<J, R> {
 
 impl<J, R> Drop for Pool<J, R> {
     fn drop(&mut self) {
-        {
-            let mut state = self.shared.lock();
-            state.queue.clear();
-            state.stop = true;
-        }
+        self.shared.lock().stop = true;
         self.shared.begin.notify_all();
         for thread in self.threads.drain(..) {
             // It has nothing that panics.

@@ -528,6 +528,52 @@ fn requests_beyond_the_rate_limit_come_later() {
 }
 
 #[test]
+fn new_limits_count_at_once() {
+    let machine = Machine::new();
+    let (disk, gate) = gated(EngineKind::Inline);
+    gate.open();
+    let (disk, _) = machine.add_shared(disk);
+    let limits = RateLimits {
+        ops: None,
+        // A sector a minute.
+        bytes: Rate::per_second(8),
+    };
+    disk.lock().unwrap().set_limits(limits);
+    assert_eq!(disk.lock().unwrap().limits(), limits);
+    let mut queue = start(&machine, FLUSH);
+    for _ in 0..2 {
+        queue.add(&read_request(&machine, 0));
+    }
+    queue.kick();
+    machine.run_events();
+    assert_eq!([queue.used(), queue.used()], [Some(513), None]);
+    disk.lock().unwrap().set_limits(RateLimits::default());
+    machine.run_events();
+    assert_eq!(queue.used(), Some(513));
+}
+
+#[test]
+fn features_and_their_fields() {
+    // Largest segment, number of segments, geometry, block size, flush, topology, cache mode.
+    const ALWAYS: u32 = 1 << 1 | 1 << 2 | 1 << 4 | 1 << 6 | FLUSH | 1 << 10 | CONFIG_WCE;
+    const RO: u32 = 1 << 5;
+    const DISCARD: u32 = 1 << 13;
+    const WRITE_ZEROES: u32 = 1 << 14;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    file.as_file().set_len(4096).unwrap();
+    for (read_only, features) in [(false, DISCARD | WRITE_ZEROES), (true, RO)] {
+        let machine = Machine::new();
+        let raw = RawFile::open(file.path(), read_only).unwrap();
+        machine.add(Block::new(Box::new(raw)).unwrap());
+        let driver = machine.driver(0);
+        assert_eq!(driver.host_features() & 0xff_ffff, ALWAYS | features);
+        // As many segments as fit into the queue beside header and status.
+        let segments = u32::from(driver.ring_size(0)) - 2;
+        assert_eq!(driver.config()[12..16], segments.to_be_bytes());
+    }
+}
+
+#[test]
 fn direct_io_takes_buffers_at_any_address() {
     for engine in [EngineKind::Auto, EngineKind::Threads] {
         let machine = Machine::new();

@@ -240,15 +240,21 @@ fn a_write_that_the_file_refuses_is_an_error() {
 fn completions_raise_the_event() {
     each(|engine, _| {
         let memory = memory();
-        // Each time anew, also after completions that were fetched together.
-        for count in [1, 8, 1] {
+        let read = |offset| Operation::Read {
+            data: buffers(&memory, &[(0, 512)]),
+            offset: offset as u64,
+        };
+        // Each time anew, also after completions that were fetched together; of a read that the end
+        // of the file stops midway, and of what is not for io_uring.
+        for (count, operation) in [
+            (1, &(|| read(0)) as &dyn Fn() -> Operation),
+            (8, &|| read(0)),
+            (1, &|| read(SIZE - 256)),
+            (8, &|| Operation::Discard(Vec::new())),
+        ] {
             let mut pending = 0;
             for tag in 0..count {
-                let read = Operation::Read {
-                    data: buffers(&memory, &[(0, 512)]),
-                    offset: 0,
-                };
-                pending += u32::from(engine.submit(tag, read).is_pending());
+                pending += u32::from(engine.submit(tag, operation()).is_pending());
             }
             engine.start();
             while pending > 0 {
