@@ -112,7 +112,6 @@ impl<T: Transport> Block<T> {
     /// Changes what the guest may ask for.
     pub fn set_limits(&mut self, limits: RateLimits) {
         self.disk.limiter.set_limits(limits);
-        self.wake();
     }
 
     /// Whether writes are durable only after a flush.
@@ -137,14 +136,6 @@ impl<T: Transport> Block<T> {
         }
         self.events
             .follow(0, result, &mut self.handler, |handler| &*handler.driver);
-    }
-
-    /// Lets the event loop look at the queue.
-    fn wake(&self) {
-        for event in self.events.as_slice() {
-            // Only a counter that is full fails, and then the event is set anyway.
-            let _ = event.write(1);
-        }
     }
 
     fn config(&self) -> [u8; CONFIG_LEN] {
