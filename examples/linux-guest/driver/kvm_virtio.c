@@ -92,7 +92,6 @@ struct kvm_queue {
 	unsigned long ring;
 	unsigned long bytes;
 	u32 id;
-	u16 used;	/* index of the used ring, during a reset */
 };
 
 static u8 *device_page;
@@ -277,23 +276,25 @@ static void kvm_set_status(struct virtio_device *vdev, u8 status)
 
 /*
  * The host clears status and taken features, and is done with the rings, on return. It zeroes
- * their indices as well, but shutdown resets devices whose drivers go on: a used index that has
- * gone backwards lets virtio_net spin for ever when one more packet is sent. So it is put back.
+ * their indices as well, but shutdown breaks the queues and resets devices whose drivers go on:
+ * when one more packet is sent, virtio_net asks a broken queue for used buffers until there are no
+ * more. So the used index becomes that of the last buffer that the driver has seen. Nobody on this
+ * CPU looks in between.
  */
 static void kvm_reset(struct virtio_device *vdev)
 {
-	struct kvm_queue *queue;
 	struct virtqueue *vq;
+	unsigned long flags;
+	u16 seen;
 
-	list_for_each_entry(vq, &vdev->vqs, list) {
-		queue = vq->priv;
-		queue->used = READ_ONCE(virtqueue_get_vring(vq)->used->idx);
-	}
+	local_irq_save(flags);
 	call_about_device(to_kvm_device(vdev), KVM_VIRTIO_RESET);
 	list_for_each_entry(vq, &vdev->vqs, list) {
-		queue = vq->priv;
-		WRITE_ONCE(virtqueue_get_vring(vq)->used->idx, queue->used);
+		/* What it returns is that index: the ring is a split one. */
+		seen = virtqueue_enable_cb_prepare(vq);
+		WRITE_ONCE(virtqueue_get_vring(vq)->used->idx, cpu_to_virtio16(vdev, seen));
 	}
+	local_irq_restore(flags);
 }
 
 static const char *kvm_bus_name(struct virtio_device *vdev)
