@@ -401,19 +401,20 @@ mod tests {
         const HALF: u64 = 1 << 20;
         let file = image(&[1; 2 * HALF as usize]);
         let disk = RawFile::open(file.path(), false).unwrap();
-        let halves = || {
+        let stored = || {
             let metadata = file.as_file().metadata().unwrap();
             assert_eq!(metadata.len(), 2 * HALF);
-            // A block of the file system's own does not count.
-            metadata.blocks() * 512 / HALF
+            metadata.blocks() * 512
         };
         disk.write_zeroes(0, 2 * HALF, false).unwrap();
-        assert_eq!(halves(), 2);
+        let before = stored();
+        assert!(before >= 2 * HALF);
         disk.write_zeroes(0, HALF, true).unwrap();
-        assert_eq!(halves(), 1);
+        // But for blocks of the file system's own.
+        assert!(stored() < before - HALF + HALF / 8);
         assert!(std::fs::read(file.path()).unwrap() == [0; 2 * HALF as usize]);
         disk.discard(HALF, HALF).unwrap();
-        assert_eq!(halves(), 0);
+        assert!(stored() < before - 2 * HALF + HALF / 8);
     }
 
     #[test]
