@@ -115,18 +115,24 @@ fn gated(engine: EngineKind) -> (Block<Legacy>, Arc<Gate>) {
     (Block::with_options(backend, options(engine)).unwrap(), gate)
 }
 
+/// A disk whose first request, a read, waits in a thread of its engine.
+fn held_read(machine: &Machine) -> (GuestQueue<'_>, Arc<Gate>) {
+    let (disk, gate) = gated(EngineKind::Threads);
+    machine.add(disk);
+    let mut queue = start(machine, FLUSH);
+    queue.add(&read_request(machine, 0));
+    queue.kick();
+    machine.run_events();
+    gate.wait_for_reader();
+    (queue, gate)
+}
+
 #[test]
 fn after_a_reset_no_request_in_flight_writes_memory_or_ring() {
     for how in ["reset", "failed", "machine reset"] {
         let machine = Machine::new();
-        let (disk, gate) = gated(EngineKind::Threads);
-        machine.add(disk);
-        let mut queue = start(&machine, FLUSH);
         machine.write(DATA, &[0xee; 512]);
-        queue.add(&read_request(&machine, 0));
-        queue.kick();
-        machine.run_events();
-        gate.wait_for_reader();
+        let (mut queue, gate) = held_read(&machine);
         assert_eq!(queue.used(), None);
 
         let begun = Instant::now();
@@ -165,13 +171,7 @@ fn after_a_reset_no_request_in_flight_writes_memory_or_ring() {
 #[test]
 fn a_device_that_breaks_has_nothing_in_flight() {
     let machine = Machine::new();
-    let (disk, gate) = gated(EngineKind::Threads);
-    machine.add(disk);
-    let mut queue = start(&machine, FLUSH);
-    queue.add(&read_request(&machine, 0));
-    queue.kick();
-    machine.run_events();
-    gate.wait_for_reader();
+    let (mut queue, gate) = held_read(&machine);
     queue.add(&[Buffer::readable(HEADER, 4)]);
     queue.kick();
     let begun = Instant::now();
@@ -242,13 +242,7 @@ fn after_a_reset_no_engine_writes_memory_or_ring() {
 #[test]
 fn a_pause_gives_back_what_is_in_flight_and_begins_nothing() {
     let machine = Machine::new();
-    let (disk, gate) = gated(EngineKind::Threads);
-    machine.add(disk);
-    let mut queue = start(&machine, FLUSH);
-    queue.add(&read_request(&machine, 0));
-    queue.kick();
-    machine.run_events();
-    gate.wait_for_reader();
+    let (mut queue, gate) = held_read(&machine);
     gate.open();
     machine.bus.pause();
     assert_eq!(queue.used(), Some(513));
