@@ -146,16 +146,21 @@ pub(super) fn check_size(path: &Path, size: u64) -> Result<(), ImageError> {
 fn lock_in_time(file: &File, exclusive: bool) -> io::Result<bool> {
     let deadline = Instant::now() + LOCK_PATIENCE;
     loop {
-        match lock(file, exclusive) {
+        match lock_image(file, exclusive) {
             Ok(false) if Instant::now() < deadline => std::thread::sleep(LOCK_PATIENCE / 50),
             result => return result,
         }
     }
 }
 
-/// Locks all of a file, for as long as the open file lives: shared, or exclusively. False if
-/// somebody else has a lock that excludes it. QEMU's locks on bytes of its images are such.
-fn lock(file: &File, exclusive: bool) -> io::Result<bool> {
+/// Locks all of a file as images are locked, for as long as the open file lives: shared, or
+/// exclusively. False if somebody else has a lock that excludes it. QEMU's locks on bytes of its
+/// images are such.
+///
+/// # Errors
+///
+/// The file system has no locks.
+pub fn lock_image(file: &File, exclusive: bool) -> io::Result<bool> {
     // SAFETY: all zeros are a valid `flock`, a structure of integers.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = if exclusive {

@@ -22,7 +22,7 @@ pub use device::Block;
 pub use disk::{BlockOptions, Disk};
 pub use engine::EngineKind;
 pub use handler::BlockHandler;
-pub use image::{ImageError, ImageFormat, ImageOptions};
+pub use image::{lock_image, ImageError, ImageFormat, ImageOptions};
 pub use metrics::BlockMetrics;
 pub use qcow2::Qcow2;
 pub use raw_file::RawFile;

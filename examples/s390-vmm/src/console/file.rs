@@ -5,9 +5,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use nix::errno::Errno;
-use nix::fcntl::{fcntl, FcntlArg};
-use nix::libc;
+use s390_virtio_devices::block::lock_image;
 
 use crate::{Error, Result};
 
@@ -28,13 +26,13 @@ impl OutputFile {
         options.write(true).create(true).truncate(false);
         let file = options.open(path).map_err(error)?;
         if file.metadata().map_err(error)?.is_file() {
-            match lock(&file) {
-                Ok(()) => {}
-                Err(Errno::EAGAIN | Errno::EACCES) => {
+            match lock_image(&file, true) {
+                Ok(true) => {}
+                Ok(false) => {
                     let path = path.to_owned();
                     return Err(Error::OutputInUse { kind, path });
                 }
-                Err(errno) => log::warn!("{kind} file {path:?} cannot be locked: {errno}"),
+                Err(error) => log::warn!("{kind} file {path:?} cannot be locked: {error}"),
             }
         }
         Ok(OutputFile(file))
@@ -53,18 +51,6 @@ impl OutputFile {
         };
         empty().map_err(|error: io::Error| Error::host("empty an output file")(error))
     }
-}
-
-/// Locks all of a file, for as long as it is open.
-fn lock(file: &File) -> nix::Result<()> {
-    let lock = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
-    fcntl(file, FcntlArg::F_OFD_SETLK(&lock)).map(drop)
 }
 
 #[cfg(test)]
